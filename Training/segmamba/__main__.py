@@ -1,0 +1,5 @@
+"""``python -m segmamba`` is the command ``segmamba``."""
+
+from segmamba.cli import entry
+
+entry()

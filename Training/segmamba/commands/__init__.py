@@ -1,0 +1,1 @@
+"""The sub-commands of ``segmamba``, one a file."""

@@ -1,0 +1,160 @@
+"""``segmamba models``: what is installed, and putting models in and out."""
+
+import argparse
+
+from segmamba.commands.output import add_json, print_json, print_table
+
+
+def add_parser(commands) -> argparse.ArgumentParser:
+    """Adds the sub-command with its own sub-commands."""
+    parser = commands.add_parser("models", help="list, show, verify, install, remove", allow_abbrev=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="one model a line, name first")
+    add_json(listing)
+    show = actions.add_parser("show", help="everything that a model says of itself")
+    show.add_argument("model", metavar="NAME|FOLDER|ZIP")
+    add_json(show)
+    verify = actions.add_parser("verify", help="check the files of a model, or of all, against their hashes")
+    verify.add_argument("model", metavar="NAME|FOLDER|ZIP", nargs="?")
+    add_json(verify)
+    install = actions.add_parser("install", help="copy a model package into your own folder")
+    install.add_argument("file", metavar="FILE", help="folder or zip")
+    install.add_argument("--name", help="install under another name")
+    install.add_argument("--overwrite", action="store_true", help="replace another model of that name")
+    add_json(install)
+    remove = actions.add_parser("remove", help="delete an installed model")
+    remove.add_argument("model", metavar="NAME")
+    add_json(remove)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs it."""
+    return {"list": _list, "show": _show, "verify": _verify, "install": _install, "remove": _remove}[options.action](
+        options
+    )
+
+
+def _row(entry) -> dict:
+    metadata = entry.metadata
+    row = {"name": entry.name, "source": entry.source, "path": str(entry.path), "problem": entry.problem}
+    if metadata is not None:
+        row |= {
+            "version": metadata.version,
+            "network": metadata.network,
+            "channels": [channel.name for channel in metadata.channels],
+            "labels": [label.name for label in metadata.labels],
+            "regions": metadata.regions,
+            "licence": metadata.licence,
+            "mean_dice": metadata.mean_dice,
+            "description": metadata.description,
+        }
+    return row
+
+
+def _list(options: argparse.Namespace) -> int:
+    from segmamba import models
+
+    rows = [_row(entry) for entry in models.entries()]
+    if options.json:
+        print_json(rows)
+    else:
+        print_table([_line(row) for row in rows])
+    return 0
+
+
+def _line(row: dict) -> list[str]:
+    if "version" not in row:
+        return [row["name"], "-", row["source"], "-", "-", "-", row["problem"] or ""]
+    problem = [row["problem"]] if row["problem"] else []
+    return [
+        row["name"],
+        row["version"],
+        row["source"],
+        row["network"],
+        ",".join(row["channels"]),
+        ",".join(row["labels"]),
+        "; ".join([row["licence"] or "no licence stated", *problem]),
+    ]
+
+
+def _show(options: argparse.Namespace) -> int:
+    from segmamba import models
+
+    bundle = models.find(options.model)
+    metadata = bundle.metadata
+    if options.json:
+        print_json({"path": str(bundle.path), "bytes": bundle.size_bytes, **metadata.to_dict()})
+        return 0
+    training, scores = metadata.training, metadata.scores
+    spacing = "each image's own" if metadata.spacing is None else " x ".join(f"{v:g}" for v in metadata.spacing) + " mm"
+    dice = scores.get("dice", {})
+    rows = [
+        ["name", f"{metadata.name} {metadata.version}"],
+        ["", metadata.description],
+        ["path", f"{bundle.path} ({bundle.size_bytes / 1e6:.1f} MB)"],
+        ["network", f"{metadata.network} {metadata.options or ''}".strip()],
+        *([f"channel {n}", f"{c.name} ({c.modality})"] for n, c in enumerate(metadata.channels, start=1)),
+        *(
+            [
+                f"{'region' if metadata.regions else 'label'} {label.value}",
+                label.name + (f", Dice {dice[label.name]:.3f}" if label.name in dice else ""),
+            ]
+            for label in metadata.labels
+        ),
+        ["spacing", spacing],
+        ["patch", " x ".join(map(str, metadata.patch)) + f" voxels, orientation {metadata.orientation}"],
+        ["measured", scores.get("how", "not measured")],
+        ["trained on", f"{training.get('data', 'unknown data')}, {training.get('cases', '?')} cases"],
+        ["data licence", training.get("licence") or "not stated"],
+        ["licence", metadata.licence or "not stated"],
+        ["attribution", metadata.attribution],
+    ]
+    print_table([row for row in rows if row[1]])
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from segmamba import models
+    from segmamba.errors import UserError
+
+    problems = {}
+    if options.model:
+        bundle = models.find(options.model)
+        problems[bundle.metadata.name] = bundle.verify()
+    else:
+        for entry in models.entries():
+            try:
+                problems[entry.name] = [entry.problem] if entry.problem else models.Bundle(entry.path).verify()
+            except UserError as error:
+                problems[entry.name] = [str(error)]
+    if options.json:
+        print_json(problems)
+    else:
+        print_table([[name, "; ".join(found) or "good"] for name, found in problems.items()])
+    bad = [f"{name}: {'; '.join(found)}" for name, found in problems.items() if found]
+    if bad:
+        raise UserError(". ".join(bad))
+    return 0
+
+
+def _install(options: argparse.Namespace) -> int:
+    from segmamba import models
+
+    done = models.install(options.file, options.name, options.overwrite)
+    if options.json:
+        print_json({**_row(done.entry), "already": done.already})
+    else:
+        print(done.message)
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from segmamba import models
+
+    path = models.remove(options.model)
+    if options.json:
+        print_json({"removed": str(path)})
+    else:
+        print(f"{path} removed")
+    return 0

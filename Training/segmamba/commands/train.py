@@ -1,0 +1,94 @@
+"""``segmamba train``: a data set in, a run out."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from segmamba.commands.output import add_json, add_progress, print_json, print_table, shows_bar
+
+log = logging.getLogger(__name__)
+
+
+def add_parser(commands) -> argparse.ArgumentParser:
+    """Adds the sub-command."""
+    parser = commands.add_parser(
+        "train",
+        help="train a network on a data set",
+        description="Train a network on a data set (Medical Segmentation Decathlon or nnU-Net raw layout).",
+        allow_abbrev=False,
+    )
+    parser.add_argument("dataset", metavar="DATASET", help="folder with dataset.json")
+    parser.add_argument("--network", metavar="NAME", help="lightmunet or segmamba (default: the recipe's)")
+    parser.add_argument("-o", "--output", required=True, metavar="RUN", help="the run's folder, new or empty")
+    parser.add_argument("--recipe", metavar="FILE", help="JSON file with the choices that differ from the defaults")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="one value of the recipe"
+    )
+    parser.add_argument("--splits", metavar="FILE", help="folds (default: the data set's own, else made with seed 0)")
+    parser.add_argument("--fold", default="0", metavar="K|all", help="fold to train (default 0)")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="must",
+        choices=("must", "auto"),
+        help="go on with the run in RUN; `--resume auto` starts anew where there is none",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default auto)")
+    add_progress(parser)
+    add_json(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs it."""
+    from segmamba.data.datasets import read_dataset
+    from segmamba.data.splits import find_splits, make_folds, read_splits
+    from segmamba.errors import UserError
+    from segmamba.training.recipe import load_recipe
+
+    recipe = load_recipe(options.recipe, options.network, options.changes)
+    dataset = read_dataset(options.dataset)
+    splits = find_splits(dataset.folder, options.splits)
+    if splits is None:
+        folds = make_folds(dataset)
+    else:
+        folds = read_splits(splits, dataset)
+        log.info("folds of %s", splits)
+    chosen = range(len(folds)) if options.fold == "all" else [_fold_number(options.fold, len(folds))]
+
+    from segmamba import networks
+    from segmamba.inference.devices import resolve_device
+    from segmamba.training.trainer import train
+
+    if recipe.network.name not in networks.names():
+        raise UserError(f"--network {recipe.network.name} is unknown; allowed are {', '.join(networks.names())}")
+    device = str(resolve_device(options.device))
+    results = {}
+    for number in chosen:
+        folder = Path(options.output) / f"fold_{number}" if options.fold == "all" else Path(options.output)
+        results[str(number)] = train(
+            dataset,
+            folds[number],
+            folder,
+            recipe,
+            fold_name=str(number),
+            device=device,
+            resume=options.resume,
+            bar=shows_bar(options.progress),
+        )
+    if options.json:
+        print_json(results)
+    else:
+        rows = [["fold", "label", "Dice"]]
+        for number, result in results.items():
+            rows += [[number, name, "-" if d is None else f"{d:.4f}"] for name, d in result["dice"].items()]
+        print_table(rows, right=(2,))
+    return 0
+
+
+def _fold_number(text: str, count: int) -> int:
+    from segmamba.errors import UserError
+
+    if not text.isdecimal() or int(text) >= count:
+        raise UserError(f"--fold {text}: the data set has the folds 0 to {count - 1}, or all")
+    return int(text)

@@ -1,0 +1,1 @@
+"""Evaluation: metrics of a mask against its reference, and the report over many cases."""

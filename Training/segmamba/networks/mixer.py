@@ -1,0 +1,122 @@
+"""The Mamba mixer: plain, in two directions, and tri-oriented (forward, reversed, inter-slice)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segmamba.scan import selective_scan
+from segmamba.scan.conv import causal_conv_silu
+
+# The parameters of a direction carry its suffix: x_proj, x_proj_b, x_proj_s; A_log, A_b_log, A_s_log.
+_SUFFIXES = ("", "_b", "_s")
+
+
+class Mamba(nn.Module):
+    """Selective state-space mixer over a sequence (Gu and Dao 2023, section 3.4), in one to three directions.
+
+    For tokens h (B, L, d): in_proj gives x and z (B, L, di) with di = expand * d.  Each direction reorders x along L,
+    applies a causal depthwise convolution and SiLU, projects to (dt, B, C) and scans; the results are put back in
+    order and summed, gated by SiLU(z) and projected by out_proj.  Two directions are Vim's; the third, "inter-slice",
+    is SegMamba's (Xing et al. 2024, section 2.2).
+
+    Args:
+        d_model: Width d of the tokens.
+        d_state: State size N.
+        d_conv: Width of the causal convolution.
+        expand: di / d.
+        directions: 1 forward; 2 adds the reversed order; 3 adds the inter-slice order.
+        nslices: Number of slices of the inter-slice order; needed for three directions.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_state: int = 16,
+        d_conv: int = 4,
+        expand: int = 2,
+        directions: int = 1,
+        nslices: int | None = None,
+    ):
+        super().__init__()
+        if directions not in (1, 2, 3):
+            raise ValueError(f"directions is {directions}; allowed are 1, 2 and 3")
+        if directions == 3 and (nslices is None or nslices < 1):
+            raise ValueError(f"nslices is {nslices}; three directions need a positive number")
+        self.d_model, self.d_state, self.d_conv = d_model, d_state, d_conv
+        self.d_inner = expand * d_model
+        self.dt_rank = math.ceil(d_model / 16)
+        self.directions, self.nslices = directions, nslices
+
+        self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
+        for suffix in _SUFFIXES[:directions]:
+            self._add_direction(suffix)
+        self.out_proj = nn.Linear(self.d_inner, d_model, bias=False)
+
+    def _add_direction(self, suffix: str) -> None:
+        di, n, rank = self.d_inner, self.d_state, self.dt_rank
+        conv = nn.Conv1d(di, di, self.d_conv, groups=di, padding=self.d_conv - 1)
+        x_proj = nn.Linear(di, rank + 2 * n, bias=False)
+        dt_proj = nn.Linear(rank, di)
+        # Mamba, section 3.6: softplus(bias) is log-uniform in [1e-3, 1e-1], A is -(1..N), D is 1.
+        nn.init.uniform_(dt_proj.weight, -(rank**-0.5), rank**-0.5)
+        dt = torch.exp(torch.empty(di).uniform_(math.log(1e-3), math.log(1e-1))).clamp_min(1e-4)
+        with torch.no_grad():
+            dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+        a_log = torch.log(torch.arange(1, n + 1, dtype=torch.float32)).repeat(di, 1)
+        self.add_module(f"conv1d{suffix}", conv)
+        self.add_module(f"x_proj{suffix}", x_proj)
+        self.add_module(f"dt_proj{suffix}", dt_proj)
+        self.register_parameter(f"A{suffix}_log", nn.Parameter(a_log))
+        self.register_parameter(f"D{suffix}", nn.Parameter(torch.ones(di)))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Mixes tokens (B, L, d) along L; the result has the same shape."""
+        x, z = self.in_proj(h).chunk(2, dim=-1)
+        if self.directions == 1:
+            y = self._scan(x, "", z)
+        else:
+            y = self._scan(x, "") + self._scan(x.flip(1), "_b").flip(1)
+            if self.directions == 3:
+                order, inverse = inter_slice_order(x.shape[1], self.nslices, x.device)
+                y = y + self._scan(x.index_select(1, order), "_s").index_select(1, inverse)
+            # The gate is the same in every direction once its output is back in order: applied once.
+            y = y * F.silu(z)
+        return self.out_proj(y)
+
+    def _scan(self, x: Tensor, suffix: str, z: Tensor | None = None) -> Tensor:
+        """One direction: x (B, L, di), already in its order, to (B, L, di)."""
+        conv, x_proj = getattr(self, f"conv1d{suffix}"), getattr(self, f"x_proj{suffix}")
+        dt_proj = getattr(self, f"dt_proj{suffix}")
+        u = causal_conv_silu(x, conv.weight, conv.bias)
+        dt, b, c = x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
+        delta = F.linear(dt, dt_proj.weight)
+        y = selective_scan(
+            u.transpose(1, 2),
+            delta.transpose(1, 2),
+            -torch.exp(getattr(self, f"A{suffix}_log").float())
+            if u.dtype != torch.float64
+            else -torch.exp(getattr(self, f"A{suffix}_log")),
+            b.transpose(1, 2),
+            c.transpose(1, 2),
+            D=getattr(self, f"D{suffix}"),
+            z=None if z is None else z.transpose(1, 2),
+            delta_bias=dt_proj.bias,
+            delta_softplus=True,
+        )
+        return y.transpose(1, 2)
+
+
+def inter_slice_order(length: int, nslices: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """The inter-slice order of SegMamba and its inverse, as index tensors (L).
+
+    The sequence is cut into ``nslices`` runs of equal length and read across them: place i * nslices + s holds token
+    s * (L / nslices) + i.  Where ``nslices`` does not divide L, the last runs are shorter (or empty).
+    """
+    run = -(-length // nslices)
+    order = torch.arange(run * nslices, device=device).view(nslices, run).t().flatten()
+    order = order[order < length]
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(length, device=device)
+    return order, inverse

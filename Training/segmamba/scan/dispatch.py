@@ -1,0 +1,245 @@
+"""Choice of the scan's backend: by device, by what is importable, and by a self-test against the definition."""
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+from segmamba.errors import UserError
+from segmamba.scan.chunked import selective_scan_chunked
+from segmamba.scan.reference import selective_scan_reference
+
+_log = logging.getLogger(__name__)
+
+
+def _reference(u, *rest):
+    # The definition computes in whatever it gets; here the promise of float32 (or float64) is kept.
+    kind = torch.float64 if u.dtype == torch.float64 else torch.float32
+    with torch.autocast(u.device.type, enabled=False):
+        cast = [t.to(kind) if isinstance(t, torch.Tensor) else t for t in (u, *rest)]
+        out, last = selective_scan_reference(*cast)
+    return out.to(u.dtype), last
+
+
+def _numba(u, *rest):
+    if u.dtype == torch.float64:
+        # The kernels know float32 only; whoever asks for float64 gets it, from the next best backend.
+        return selective_scan_chunked(u, *rest)
+    return _load_numba()(u, *rest)
+
+
+def _load_numba() -> Callable:
+    return importlib.import_module("segmamba.scan.cpu").selective_scan_cpu
+
+
+# name -> (device types or None for every one, loader that raises ImportError, function). Best first: backends for a
+# graphics card ("triton", "mamba_ssm") are added at the top, with their device type and a loader that probes.
+_BACKENDS: dict[str, tuple[tuple[str, ...] | None, Callable | None, Callable]] = {
+    "numba": (("cpu",), _load_numba, _numba),
+    "chunked": (None, None, selective_scan_chunked),
+    "reference": (None, None, _reference),
+}
+_test_lock = threading.RLock()
+
+
+def _self_test(function: Callable, device: torch.device) -> str:
+    """Compare outputs and gradients with the definition on small shapes with tails; '' or what is wrong."""
+    for batch, groups, width, state, length in ((2, 1, 21, 16, 37), (1, 2, 16, 8, 64)):
+        channels = groups * width
+        source = torch.Generator().manual_seed(channels)
+
+        def normal(*shape, source=source):
+            return torch.randn(*shape, generator=source, dtype=torch.float64)
+
+        inputs = [
+            normal(batch, channels, length),
+            normal(batch, channels, length),
+            -torch.exp(normal(channels, state)),
+            normal(batch, groups, state, length),
+            normal(batch, groups, state, length),
+            normal(channels),
+            normal(batch, channels, length),
+            normal(channels) - 2.0,
+        ]
+        weight = normal(batch, channels, length)
+        results = []
+        for scan, kind, where in (
+            (selective_scan_reference, torch.float64, torch.device("cpu")),
+            (function, torch.float32, device),
+        ):
+            leaves = [t.to(where, kind).requires_grad_() for t in inputs]
+            out, last = scan(*leaves, True)
+            grads = torch.autograd.grad((out * weight.to(where, kind)).sum(), leaves)
+            results.append([t.detach().to("cpu", torch.float64) for t in (out, last, *grads)])
+        names = ("output", "last state", *(f"gradient of {n}" for n in ["u", "delta", "A", "B", "C", "D", "z", "delta_bias"]))
+        for name, right, got in zip(names, *results, strict=True):
+            error = ((got - right).norm() / right.norm()).item()
+            if not error < 1e-4:
+                return f"self-test failed: {name} differs from the reference by {error:.1e}"
+    return ""
+
+
+@cache
+def _state(name: str, device_type: str, index: int | None) -> tuple[bool, str]:
+    devices, loader, function = _BACKENDS[name]
+    if devices is not None and device_type not in devices:
+        return False, f"runs on {', '.join(devices)} only"
+    if name == "reference":
+        return True, "the definition"
+    try:
+        if loader is not None:
+            loader()
+        with torch.enable_grad(), torch.inference_mode(False):
+            problem = _self_test(function, torch.device(device_type, index))
+    except ImportError as error:
+        return False, f"cannot be imported: {error}"
+    except Exception as error:  # a backend that breaks must not take the program with it, whatever it raises
+        return False, f"self-test failed: {type(error).__name__}: {error}"
+    return (False, problem) if problem else (True, "passed the self-test against the reference")
+
+
+def _checked(name: str, device: torch.device) -> tuple[bool, str]:
+    with _test_lock:  # cache alone would let two threads compile and test at once
+        return _state(name, device.type, device.index)
+
+
+@cache
+def _choose(device_type: str, index: int | None) -> str:
+    device = torch.device(device_type, index)
+    for name, (devices, _, _) in _BACKENDS.items():
+        usable, reason = _checked(name, device)
+        if usable:
+            _log.info("selective scan on %s: backend %s (%s)", device, name, reason)
+            return name
+        if devices is None or device_type in devices:
+            _log.warning("selective scan on %s: backend %s is not used: %s", device, name, reason)
+    raise AssertionError("the reference is always usable")
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"device {device!r} is not known; use cpu, cuda, cuda:0 or mps") from error
+
+
+def backend_report(device: torch.device | str = "cpu") -> list[tuple[str, bool, str]]:
+    """Every backend, best first, as (name, usable on this device, reason). Runs the self-tests."""
+    device = _device(device)
+    return [(name, *_checked(name, device)) for name in _BACKENDS]
+
+
+def available_backends(device: torch.device | str = "cpu") -> list[str]:
+    """Names usable here for ``device``, best first; each is valid as ``backend=`` of ``selective_scan``."""
+    return [name for name, usable, _ in backend_report(device) if usable]
+
+
+def chosen_backend(device: torch.device | str = "cpu") -> str:
+    """The backend that ``backend="auto"`` means on ``device``."""
+    device = _device(device)
+    with _test_lock:
+        return _choose(device.type, device.index)
+
+
+def _check(name: str, tensor: torch.Tensor, allowed: str, shape: tuple[int, ...], device: torch.device) -> None:
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; allowed is {allowed} = {shape}")
+    if tensor.device != device:
+        raise ValueError(f"{name} is on {tensor.device}, u on {device}; allowed is one device for all")
+    if not tensor.is_floating_point():
+        raise ValueError(f"{name} is {tensor.dtype}; allowed are real floating-point types")
+
+
+def _with_groups(name: str, tensor: torch.Tensor, batch: int, channels: int, state: int, length: int):
+    grouped = tensor.unsqueeze(1) if tensor.ndim == 3 else tensor
+    groups = grouped.shape[1] if grouped.ndim == 4 else 0
+    if groups == 0 or channels % groups or tuple(grouped.shape) != (batch, groups, state, length):
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)}; allowed is (batch, state, length) = {(batch, state, length)}, "
+            f"or with groups that divide the {channels} channels, ({batch}, groups, {state}, {length})"
+        )
+    return grouped
+
+
+def selective_scan(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None = None,
+    z: torch.Tensor | None = None,
+    delta_bias: torch.Tensor | None = None,
+    delta_softplus: bool = False,
+    return_last_state: bool = False,
+    backend: str = "auto",
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """The selective scan of Mamba (arXiv 2312.00752, section 3.2): a linear recurrence with input-dependent steps.
+
+    With d = softplus(delta + delta_bias): h_t = exp(d_t A) h_(t-1) + d_t B_t u_t and y_t = (C_t h_t + D u_t) silu(z_t).
+
+    Computed in float32 whatever the precision of the inputs or of autocast; if u is float64, in float64 (the backend
+    ``numba`` then leaves the work to ``chunked``). A channels-last view, (batch, length, channels) transposed, is not
+    copied.
+
+    Args:
+        u, delta, z: (batch, channels, length).
+        A: (channels, state).
+        B, C: (batch, state, length), or (batch, groups, state, length) where group i serves the i-th share of channels.
+        D, delta_bias: (channels,).
+        delta_softplus: apply softplus to delta (after the bias).
+        return_last_state: also return the state after the last token.
+        backend: "auto" or one of ``available_backends(u.device)``.
+
+    Returns:
+        (batch, channels, length) in u's dtype; with ``return_last_state`` also (batch, channels, state), float32 (or
+        float64). Both can be differentiated, once.
+
+    Raises:
+        ValueError: a shape, device or type does not fit.
+        UserError: ``backend`` is unknown, or not usable on this device.
+
+    Example:
+        >>> import torch
+        >>> u = torch.randn(1, 4, 10); d = torch.rand(1, 4, 10); A = -torch.rand(4, 8)
+        >>> B, C = torch.randn(1, 8, 10), torch.randn(1, 8, 10)
+        >>> selective_scan(u, d, A, B, C, backend="reference").shape
+        torch.Size([1, 4, 10])
+    """
+    if u.ndim != 3 or 0 in u.shape:
+        raise ValueError(f"u has shape {tuple(u.shape)}; allowed is (batch, channels, length), none of them zero")
+    batch, channels, length = u.shape
+    if A.ndim != 2 or A.shape[1] == 0:
+        raise ValueError(f"A has shape {tuple(A.shape)}; allowed is (channels, state) = ({channels}, at least 1)")
+    state = A.shape[1]
+    B = _with_groups("B", B, batch, channels, state, length)
+    C = _with_groups("C", C, batch, channels, state, length)
+    if B.shape[1] != C.shape[1]:
+        raise ValueError(f"B has {B.shape[1]} groups and C {C.shape[1]}; allowed is the same number for both")
+    line = "(batch, channels, length)"
+    _check("u", u, line, (batch, channels, length), u.device)
+    _check("delta", delta, line, (batch, channels, length), u.device)
+    _check("A", A, "(channels, state)", (channels, state), u.device)
+    _check("B", B, "(batch, groups, state, length)", tuple(B.shape), u.device)
+    _check("C", C, "(batch, groups, state, length)", tuple(C.shape), u.device)
+    if D is not None:
+        _check("D", D, "(channels,)", (channels,), u.device)
+    if z is not None:
+        _check("z", z, line, (batch, channels, length), u.device)
+    if delta_bias is not None:
+        _check("delta_bias", delta_bias, "(channels,)", (channels,), u.device)
+    if backend == "auto":
+        backend = chosen_backend(u.device)
+    else:
+        if backend not in _BACKENDS:
+            allowed = ", ".join(["auto", *available_backends(u.device)])
+            raise UserError(f"backend {backend!r} is not known; use one of {allowed}")
+        usable, reason = _checked(backend, u.device)
+        if not usable:
+            allowed = ", ".join(["auto", *available_backends(u.device)])
+            raise UserError(f"backend {backend!r} cannot be used on {u.device} ({reason}); use one of {allowed}")
+    out, last = _BACKENDS[backend][2](u, delta, A, B, C, D, z, delta_bias, bool(delta_softplus))
+    return (out, last) if return_last_state else out

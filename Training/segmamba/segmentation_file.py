@@ -1,0 +1,155 @@
+"""3D Slicer's segmentation files (.seg.nrrd): a label map whose header names, colours and codes every segment.
+
+The fields are those that Slicer's vtkMRMLSegmentationStorageNode reads and writes.  ITK's writer cannot put the layers
+of overlapping segments on a first axis of kind "list", hence one of our own; the format is plain
+(https://teem.sourceforge.net/nrrd/format.html).
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segmamba.atomic import replacing
+from segmamba.grid import Grid
+
+_TYPES = ((np.dtype("<u1"), "unsigned char"), (np.dtype("<u2"), "unsigned short"), (np.dtype("<u4"), "unsigned int"))
+# Slicer's own lists, in which it looks for the entries.
+_CATEGORIES = "Segmentation category and type - 3D Slicer General Anatomy list"
+_ANATOMY = "Anatomic codes - DICOM master list"
+
+
+def write_segmentation_nrrd(
+    labels: np.ndarray, grid: Grid, path: Path, segments: Sequence[Any], regions: np.ndarray | None = None
+) -> None:
+    """Write a .seg.nrrd file; arguments as in :func:`segmamba.images.write_segmentation`, ``labels`` as (k, j, i)."""
+    layers = [0] * len(segments)
+    if regions is None:
+        voxels = labels[..., None]
+    else:
+        if regions.shape != labels.shape:
+            raise ValueError(f"regions of shape {regions.shape} do not lie on labels of shape {labels.shape}")
+        layers = layers_of(regions, len(segments))
+        values = np.min_scalar_type(max((s.value for s in segments), default=0))
+        voxels = np.zeros((*labels.shape, max(layers, default=0) + 1), values)
+        for bit, (segment, layer) in enumerate(zip(segments, layers, strict=True)):
+            voxels[..., layer][(regions >> regions.dtype.type(bit)) & 1 == 1] = segment.value
+    highest = max([int(voxels.max(initial=0)), *(s.value for s in segments)])
+    dtype, kind = next(t for t in _TYPES if highest <= np.iinfo(t[0]).max)
+    overlap = voxels.shape[-1] > 1
+    header = _header(grid, kind, voxels.shape[-1] if overlap else 0, segments, layers)
+    with replacing(path, ".seg.nrrd") as temporary, temporary.open("wb") as file:
+        file.write(header.encode("utf-8"))
+        # mtime 0: the same mask gives the same file.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=4, fileobj=file, mtime=0) as out:
+            for plane in voxels:
+                out.write(np.ascontiguousarray(plane, dtype).tobytes())
+
+
+def layers_of(regions: np.ndarray, count: int) -> list[int]:
+    """A layer for each of ``count`` segments, so that no two of one layer overlap; as few as the order gives.
+
+    Args:
+        regions: unsigned integers whose bit r is set where segment r is present.
+    """
+    present = [{r for r in range(count) if int(bits) >> r & 1} for bits in np.unique(regions)]
+    layers: list[int] = []
+    for r in range(count):
+        taken = {layers[other] for together in present if r in together for other in together if other < r}
+        layers.append(next(n for n in range(count) if n not in taken))
+    return layers
+
+
+def terminology_entry(terminology: dict | None) -> str:
+    """Slicer's text of a standard terminology.
+
+    It reads list~category~type~modifier~list~region~modifier, every code as scheme^value^meaning.
+
+    Args:
+        terminology: "category", "type", "type_modifier", "anatomic_region" and "anatomic_region_modifier", each a
+            dict of CodingSchemeDesignator, CodeValue and CodeMeaning, or None; and "context" and
+            "anatomic_context", the names of the lists.
+    """
+    if not terminology:
+        return ""
+
+    def code(key: str) -> str:
+        entry = terminology.get(key) or {}
+        return "^".join(_safe(entry.get(f, "")) for f in ("CodingSchemeDesignator", "CodeValue", "CodeMeaning"))
+
+    return "~".join(
+        [
+            _safe(terminology.get("context") or _CATEGORIES),
+            code("category"),
+            code("type"),
+            code("type_modifier"),
+            _safe(terminology.get("anatomic_context") or _ANATOMY),
+            code("anatomic_region"),
+            code("anatomic_region_modifier"),
+        ]
+    )
+
+
+def _header(grid: Grid, kind: str, layers: int, segments: Sequence[Any], layer_of: list[int]) -> str:
+    """The text before the voxels; ``layers`` is 0 where there is no axis of layers."""
+    columns = (np.reshape(grid.direction, (3, 3)) * grid.spacing).T.tolist()
+    first = "none " if layers else ""
+    lines = [
+        "NRRD0004",
+        "# Complete NRRD file format specification at:",
+        "# http://teem.sourceforge.net/nrrd/format.html",
+        f"type: {kind}",
+        f"dimension: {4 if layers else 3}",
+        "space: left-posterior-superior",
+        f"sizes: {f'{layers} ' if layers else ''}{' '.join(map(str, grid.size))}",
+        f"space directions: {first}{' '.join(map(_vector, columns))}",
+        f"kinds: {'list ' if layers else ''}domain domain domain",
+        *([] if kind == "unsigned char" else ["endian: little"]),
+        "encoding: gzip",
+        f"space origin: {_vector(grid.origin)}",
+    ]
+    # The extent of the whole array for every segment: Slicer cuts a layer to the extent of its first segment.
+    extent = " ".join(f"0 {n - 1}" for n in grid.size)
+    for number, (segment, layer) in enumerate(zip(segments, layer_of, strict=True)):
+        entry = terminology_entry(segment.terminology)
+        fields = {
+            "Color": " ".join(f"{c / 255:.6g}" for c in segment.colour),
+            "ColorAutoGenerated": "0",
+            "Extent": extent,
+            "ID": f"Segment_{segment.value}",
+            "LabelValue": segment.value,
+            "Layer": layer,
+            "Name": _escaped(segment.name),
+            "NameAutoGenerated": "0",
+            "Tags": _escaped(f"TerminologyEntry:{entry}|") if entry else "",
+        }
+        lines += [f"Segment{number}_{key}:={value}" for key, value in fields.items()]
+    lines += [
+        "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
+        "Segmentation_ConversionParameters:=",
+        "Segmentation_MasterRepresentation:=Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset:=0 0 0",
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _vector(values: Sequence[float]) -> str:
+    # repr gives the shortest text that reads back as the same number.
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"{values} do not place a volume")
+    return "(" + ",".join(repr(float(v)) for v in values) + ")"
+
+
+def _escaped(text: str) -> str:
+    """A value as NRRD wants it: one line, backslashes doubled."""
+    return str(text).replace("\\", "\\\\").replace("\r", " ").replace("\n", "\\n")
+
+
+def _safe(text: str) -> str:
+    """A part of a terminology entry without the characters that part it from the next."""
+    return str(text).translate(str.maketrans("~^|", "---"))

@@ -1,0 +1,1 @@
+"""Training: recipe, augmentation, losses, checkpoints and the loop."""

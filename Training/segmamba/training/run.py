@@ -1,0 +1,156 @@
+"""A run's folder: what was asked, what was decided, what it was made with."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from segmamba import __version__
+from segmamba.bundle import Metadata
+from segmamba.data.datasets import Case, Dataset
+from segmamba.data.splits import Fold
+from segmamba.errors import UserError
+from segmamba.training.recipe import Recipe, from_dict, to_dict
+
+RUN_FILE = "run.json"
+_FORMAT = 1
+
+
+def start_or_resume(folder: Path, resume: str | None) -> bool:
+    """Whether there is a run in ``folder`` to go on with; the folder exists afterwards.
+
+    Args:
+        folder: The run's folder.
+        resume: None starts anew, ``"must"`` needs a run, ``"auto"`` takes what there is.
+
+    Raises:
+        UserError: Where a run would be overwritten, or there is none to resume.
+    """
+    exists = (folder / RUN_FILE).is_file()
+    if exists and resume is None:
+        raise UserError(f"{folder} already holds a run; go on with --resume, or name another folder with -o")
+    if not exists and resume == "must":
+        raise UserError(f"{folder} holds no run to resume; start without --resume, or with --resume auto")
+    if not exists and folder.is_dir() and any(folder.iterdir()) and resume != "auto":
+        raise UserError(f"{folder} is not empty and holds no run; name another folder with -o")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder with -o") from error
+    return exists
+
+
+def write_run(
+    folder: Path, dataset: Dataset, fold: Fold, fold_name: str, asked: Recipe, decided: Recipe, metadata: Metadata
+) -> None:
+    """Writes ``run.json``: recipe as asked and as decided, data with hashes, split, versions, the model's description."""
+    names = set(fold.train) | set(fold.val)
+    content = {
+        "format": _FORMAT,
+        "asked": to_dict(asked),
+        "recipe": to_dict(decided),
+        "dataset": {"name": dataset.name, "folder": str(Path(dataset.folder).resolve()), "licence": dataset.licence},
+        "fold": {"name": fold_name, "train": list(fold.train), "val": list(fold.val)},
+        "hashes": {case.name: case_hash(case) for case in dataset.cases if case.name in names},
+        "versions": versions(),
+        "git": git_revision(),
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count()},
+        "date": date.today().isoformat(),
+        "metadata": metadata.to_dict(),
+    }
+    temporary = folder / (RUN_FILE + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / RUN_FILE)
+
+
+def read_run(folder: Path) -> dict:
+    """``run.json`` of a run, with ``recipe``, ``asked`` and ``metadata`` as objects.
+
+    Raises:
+        UserError: Where there is none or it cannot be read.
+    """
+    path = Path(folder) / RUN_FILE
+    if not path.is_file():
+        raise UserError(f"{folder} holds no run (no {RUN_FILE}); name a folder that segmamba train wrote")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["recipe"] = from_dict(content["recipe"], str(path))
+        content["asked"] = from_dict(content["asked"], str(path))
+        content["metadata"] = Metadata.from_dict(content["metadata"], str(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); start the run anew") from error
+    return content
+
+
+def check_same(folder: Path, run: dict, asked: Recipe, fold: Fold) -> None:
+    """A resumed run must be the run that was begun: same recipe, same fold.
+
+    Raises:
+        UserError: Naming the keys that differ.
+    """
+    differing = sorted(_differences(to_dict(run["asked"]), to_dict(asked)))
+    if differing:
+        raise UserError(
+            f"{folder}: --resume goes on with the recipe that the run began with, but {', '.join(differing)} now differ; "
+            "leave them as they were or start a new run"
+        )
+    if (list(fold.train), list(fold.val)) != (run["fold"]["train"], run["fold"]["val"]):
+        raise UserError(f"{folder}: --resume goes on with the run's own fold, but the cases now differ; start a new run")
+
+
+def _differences(old: dict, new: dict, prefix: str = ""):
+    for key in old.keys() | new.keys():
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            yield f"{prefix}{key}"
+
+
+def case_hash(case: Case) -> str:
+    """SHA-256 over the case's files, images first."""
+    digest = hashlib.sha256()
+    for path in [*case.images, case.label]:
+        with open(path, "rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the run depends on."""
+    found = {"segmamba": __version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "numba", "monai", "SimpleITK"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """Revision of the source tree that is running, with "+" where it was changed; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        revision = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--", "."],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return revision + ("+" if changed else "")
+
+
