@@ -121,7 +121,7 @@ def test_every_slice_has_its_own_rescaling(tmp_path):
     slopes = ["1000", "0.25", "0.50", "12.5"]
     for path, slope in zip(paths, slopes, strict=True):
         data = path.read_bytes()
-        tag = b"\x28\x00\x53\x10DS\x04\x00"
+        tag = b"\x28\x00\x53\x10\x04\x00\x00\x00"
         assert data.count(tag + b"1000") == 1
         path.write_bytes(data.replace(tag + b"1000", tag + slope.encode()))
     image = array(read_image(tmp_path))

@@ -5,9 +5,8 @@ import itertools
 import numpy as np
 import SimpleITK as sitk
 import torch
-from torch import nn
-
 from segmamba.metadata import Channel, Label, Metadata, Normalisation
+from torch import nn
 
 
 class Threshold(nn.Module):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-
 from segmamba.errors import UserError
 from segmamba.inference.case import mirror_axes, segment_case
 from segmamba.metadata import Normalisation

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from segmamba.inference.normalisation import apply_scale, percentiles, scale_of
 from segmamba.metadata import Normalisation
 

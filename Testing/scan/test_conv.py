@@ -3,7 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-
 from segmamba.scan.conv import _kernels, causal_conv_silu
 
 

@@ -319,3 +319,15 @@ def test_the_portable_exponential_is_as_good(relative_error):
     for result in (one[:8], two[:8]):
         assert result[0] == 1.0 and result[1] == 1.0 and np.isnan(result[2])
         assert 0.0 <= result[3] < 1e-37 and 0.0 <= result[4] < 1e-37 and result[5] > 1e38
+
+
+def test_another_default_type_does_not_matter(scan_inputs):
+    inputs = scan_inputs(channels=20, length=40, kind=torch.float32)
+    right = _run(inputs)
+    torch.set_default_dtype(torch.float64)
+    try:
+        out, last, grads = _run(inputs)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(out, right[0]) and torch.equal(last, right[1])
+    assert all(torch.equal(grads[name], right[2][name]) for name in inputs)

@@ -27,8 +27,11 @@ _CHUNK = 1 << 16
 _HEADER = 1 << 20
 _POSITIVE = "all three must be positive"
 _DAMAGED = "its compressed data are damaged or cut short: get the file again"
-# Two placements in one NIfTI header that differ by less are rounding.
+# Two placements in one NIfTI header that differ by less, in voxels, are rounding: quaternions of half turns keep only
+# half of float32's digits, which shows the more the longer the volume.
 _PLACEMENT_VOXELS = 0.1
+_PLACEMENT_VOXELS_PER_VOXEL = 1e-3
+_SPACING = 1e-3
 _GZIP = b"\x1f\x8b"
 
 
@@ -77,7 +80,8 @@ class NiftiHeader:
     def qform(self) -> np.ndarray:
         """4 x 4 matrix from indices to LPS (NIfTI-1 standard, method 2)."""
         b, c, d = self.quaternion
-        a = math.sqrt(max(0.0, 1 - b * b - c * c - d * d))
+        rest = 1 - b * b - c * c - d * d
+        a = math.sqrt(rest) if rest > 1e-7 else 0.0  # below, rounding; ITK's reader draws the line there too
         rotation = np.array(
             [
                 [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
@@ -160,18 +164,28 @@ def _check_nifti(path: Path, header: NiftiHeader, warnings: list[str] | None) ->
             f"{path}: its header does not say how the image lies in the body (sform and qform codes are 0); "
             "its axes were taken to run to the left, to the back and up.",
         )
-    elif header.sform_code > 0 and header.qform_code > 0:
+    if header.sform_code <= 0:
+        return
+    # ITK, and hence 3D Slicer, takes the sform where it is the scanner's or alone, and has square axes.
+    lengths = np.linalg.norm(header.srow[:, :3], axis=0)
+    columns = header.srow[:, :3] / lengths
+    square = np.abs(columns.T @ columns - np.eye(3)).max() < 1e-3
+    if header.qform_code > 0:
+        used = "sform" if header.sform_code == 1 and square else "qform"
         apart = displacement(header.size, header.sform, header.qform)
-        if apart > _PLACEMENT_VOXELS * min(spacing):
-            # As ITK and hence 3D Slicer choose: the sform counts first where it is the scanner's and has square axes.
-            columns = header.srow[:, :3] / np.linalg.norm(header.srow[:, :3], axis=0)
-            square = np.abs(columns.T @ columns - np.eye(3)).max() < 1e-3
-            used = "sform" if header.sform_code == 1 and square else "qform"
+        if apart > (_PLACEMENT_VOXELS + _PLACEMENT_VOXELS_PER_VOXEL * max(header.size)) * min(spacing):
             warn(
                 warnings,
                 f"{path}: the sform and the qform in its header place the image differently (by up to {apart:.3g} mm); "
                 f"the {used} was used, as in 3D Slicer.",
             )
+    elif square and not np.allclose(lengths, spacing, rtol=_SPACING):
+        # Only here: with a qform the difference has been said.
+        warn(
+            warnings,
+            f"{path}: its header gives two spacings, {_text(spacing)} mm (pixdim) and {_text(lengths)} mm (sform); "
+            "the first was used, as in 3D Slicer.",
+        )
 
 
 def squared_nifti(path: Path, target: Path, warnings: list[str] | None) -> None:

@@ -1,5 +1,42 @@
-"""placeholder"""
-def add_parser(c):
-    return c.add_parser("evaluate")
-def run(o):
-    raise NotImplementedError
+"""``segmamba evaluate``: masks against references."""
+
+import argparse
+from pathlib import Path
+
+from segmamba.commands.output import add_json, print_json, print_table
+
+
+def add_parser(commands) -> argparse.ArgumentParser:
+    """Adds the sub-command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="compare masks with references",
+        description="Compare masks with the references of the same name: Dice and volumes per case and label.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("predictions", metavar="PREDICTIONS", help="folder of masks, or one mask")
+    parser.add_argument("references", metavar="REFERENCES", help="folder of reference masks, or one")
+    parser.add_argument("-o", "--output", required=True, metavar="REPORT", help="folder for cases.csv and summary.json")
+    parser.add_argument("--dataset", metavar="FOLDER", help="data set whose dataset.json names the labels")
+    add_json(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs it."""
+    from segmamba.data.datasets import read_dataset
+    from segmamba.evaluation.report import evaluate, write_report
+
+    labels = read_dataset(options.dataset).labels if options.dataset else None
+    rows, summary = evaluate(Path(options.predictions), Path(options.references), labels)
+    write_report(rows, summary, Path(options.output))
+    if options.json:
+        print_json(summary)
+        return 0
+    table = [["label", "Dice", "cases", "misses", "extra"]]
+    for name, found in summary["labels"].items():
+        dice = "-" if found["dice"] is None else f"{found['dice']:.4f}"
+        table.append([name, dice, str(found["measured"]), str(found["misses"]), str(found["extra"])])
+    print_table(table, right=(1, 2, 3, 4))
+    print(f"{options.output}: cases.csv, summary.json")
+    return 0

@@ -225,6 +225,7 @@ def _probabilities(
     progress: Progress | None,
 ) -> Iterator[tuple[Size, torch.Tensor]]:
     """Each window's start and probabilities (d, h, w, classes), in the order of the corners."""
+    run = _Runner(network, classes, regions, mirror, precision)
     done = 0
     while group := list(itertools.islice(corners, batch)):
         if progress is not None:
@@ -234,11 +235,8 @@ def _probabilities(
         found: dict[int, torch.Tensor] = {}
         if full:
             inputs = torch.from_numpy(np.stack([windows[n] for n in full])).to(device)
-            output = _run(network, inputs, regions, mirror, precision)
-            if output.shape[-1] != classes:
-                raise ValueError(f"the network gives {output.shape[-1]} channels; {classes} are expected")
-            found = dict(zip(full, output.unbind(0), strict=True))
-            del inputs, output
+            found = dict(zip(full, run(inputs).unbind(0), strict=True))
+            del inputs
         del windows
         for n, corner in enumerate(group):
             values = found.pop(n, None)
@@ -268,26 +266,50 @@ def _cut(array: np.ndarray, layout: Plan, corner: Size) -> np.ndarray:
     return window
 
 
-def _run(
-    network: nn.Module, inputs: torch.Tensor, regions: bool, mirror: Sequence[int], precision: str
-) -> torch.Tensor:
-    """Probabilities (B, d, h, w, classes) in float32, the mean over mirrored copies."""
-    mirrored = itertools.chain.from_iterable(
-        itertools.combinations([axis + 2 for axis in mirror], n) for n in range(len(mirror) + 1)
-    )
-    total, runs = None, 0
-    for axes in mirrored:
-        window = (inputs.flip(axes) if axes else inputs).contiguous(memory_format=torch.channels_last_3d)
-        with autocast(inputs.device, precision):
-            output = network(window)
-        del window
-        output = output.flip(axes) if axes else output
-        # Classes last: contiguous for the blending, and free where the network keeps channels_last_3d.
-        output = output.movedim(1, -1).to(torch.float32, memory_format=torch.contiguous_format)
-        output = output.sigmoid() if regions else output.softmax(dim=-1)
-        total = output if total is None else total.add_(output)
-        runs += 1
-    return total.div_(runs) if runs > 1 else total
+class _Runner:
+    """Runs windows; their probabilities lie in one buffer, which the next call overwrites."""
+
+    def __init__(
+        self, network: nn.Module, classes: int, regions: bool, mirror: Sequence[int], precision: str
+    ) -> None:
+        self._network, self._classes, self._regions, self._precision = network, classes, regions, precision
+        axes = [axis + 2 for axis in mirror]
+        self._flips = [flip for n in range(len(axes) + 1) for flip in itertools.combinations(axes, n)]
+        # Not allocated anew for every window: a freed block of this size fragments the heap, which then grows by
+        # several times the window's output.
+        self._buffers: list[torch.Tensor] = []
+
+    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Probabilities (B, d, h, w, classes) in float32, the mean over mirrored copies, of (B, C, d, h, w)."""
+        shape = (len(inputs), *inputs.shape[2:], self._classes)
+        for n, axes in enumerate(self._flips):
+            window = (inputs.flip(axes) if axes else inputs).contiguous(memory_format=torch.channels_last_3d)
+            with autocast(inputs.device, self._precision):
+                output = self._network(window)
+            del window
+            if output.shape[1] != self._classes:
+                raise ValueError(f"the network gives {output.shape[1]} channels; {self._classes} are expected")
+            values = self._buffer(min(n, 1), shape, output.device)
+            # Classes last: contiguous for the blending, and no reordering where the network keeps channels_last_3d.
+            values.copy_((output.flip(axes) if axes else output).movedim(1, -1))
+            del output
+            if self._regions:
+                values.sigmoid_()
+            else:
+                # torch.softmax is three times slower over a short last axis, and needs a second buffer.
+                values.sub_(values.amax(dim=-1, keepdim=True)).exp_()
+                values.div_(values.sum(dim=-1, keepdim=True))
+            if n:
+                self._buffers[0][: len(inputs)].add_(values)
+        mean = self._buffers[0][: len(inputs)]
+        return mean.div_(len(self._flips)) if len(self._flips) > 1 else mean
+
+    def _buffer(self, n: int, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+        if len(self._buffers) <= n:
+            self._buffers.append(torch.empty(shape, device=device))
+        elif len(self._buffers[n]) < shape[0]:
+            self._buffers[n] = torch.empty(shape, device=device)
+        return self._buffers[n][: shape[0]]
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

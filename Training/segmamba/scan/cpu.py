@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from segmamba.scan import threads
 from segmamba.scan.cpu_entry import kernels
 from segmamba.scan.cpu_kernels import BACKWARD_SCRATCH, CHUNK, FORWARD_SCRATCH, LANES
+from segmamba.scan.memory import empty
 
 _LOG2_E = 1.4426950408889634
 _NONE = np.zeros(1, np.float32)
@@ -79,7 +80,7 @@ def _pose(u, delta, A, B, C, D, z, delta_bias) -> _Problem:
     u, delta = _channels_last(u), _channels_last(delta)
     z_last = u if z is None else _channels_last(z)
     B, C = _states_last(B, states), _states_last(C, states)
-    nothing = torch.zeros(channels) if D is None or delta_bias is None else None
+    nothing = _zeros(channels) if D is None or delta_bias is None else None
     skip = nothing if D is None else D.detach().to(torch.float32).contiguous()
     bias = nothing if delta_bias is None else delta_bias.detach().to(torch.float32).contiguous()
     strides = (*u.stride()[:2], *delta.stride()[:2], *z_last.stride()[:2], *B.stride()[:3], *C.stride()[:3])
@@ -94,17 +95,22 @@ def _pose(u, delta, A, B, C, D, z, delta_bias) -> _Problem:
     )
 
 
+def _zeros(*shape: int) -> torch.Tensor:
+    # Said in full, because the caller may have set another default type or device.
+    return torch.zeros(*shape, dtype=torch.float32, device="cpu")
+
+
 def _scratch(size: int) -> np.ndarray:
     # torch aligns to 64 bytes, numpy need not: a vector across two cache lines costs twice.
-    return torch.empty(size).numpy()
+    return empty(size).numpy()
 
 
 def _forward(problem: _Problem, soft: bool, keep: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Output (batch, length, channels), states (items, states, LANES) and checkpoints."""
     length, _, width, groups, states = problem.shape
-    out = torch.empty(problem.batch, length, groups * width)
-    state = torch.zeros(problem.items, states, LANES)
-    kept = torch.empty(problem.items * problem.chunks * states * LANES) if keep else None
+    out = empty(problem.batch, length, groups * width)
+    state = _zeros(problem.items, states, LANES)
+    kept = empty(problem.items * problem.chunks * states * LANES) if keep else None
     splits, run = problem.splits(), kernels().forward
     out_array, state_array = out.view(-1).numpy(), state.view(-1).numpy()
     kept_array = _NONE if kept is None else kept.numpy()
@@ -142,19 +148,19 @@ def _backward(problem: _Problem, soft: bool, kept: torch.Tensor, dout, dlast, tr
     length, blocks, width, groups, states = problem.shape
     batch, channels, rows = problem.batch, groups * width, problem.batch * groups
     dout = _channels_last(dout)
-    adjoint = torch.zeros(problem.items, states, LANES) if dlast is None else _block(dlast, problem)
-    du, ddelta = torch.empty(batch, length, channels), torch.empty(batch, length, channels)
-    dz = torch.empty(batch, length, channels) if problem.gated else None
-    d_rates = torch.zeros(problem.items, states, LANES)
-    dD, dbias = torch.zeros(problem.items, LANES), torch.zeros(problem.items, LANES)
-    dB, dC = torch.empty(rows, length, true_states), torch.empty(rows, length, true_states)
+    adjoint = _zeros(problem.items, states, LANES) if dlast is None else _block(dlast, problem)
+    du, ddelta = empty(batch, length, channels), empty(batch, length, channels)
+    dz = empty(batch, length, channels) if problem.gated else None
+    d_rates = _zeros(problem.items, states, LANES)
+    dD, dbias = _zeros(problem.items, LANES), _zeros(problem.items, LANES)
+    dB, dC = empty(rows, length, true_states), empty(rows, length, true_states)
 
     splits = problem.splits()
     workers = len(splits) - 1
     step = max(1, _MEETING // (CHUNK * rows))
     spans = [(max(0, last - step), last) for last in range(problem.chunks, 0, -step)]
     size = rows * min(step, problem.chunks) * CHUNK * states
-    partial_b, partial_c = torch.zeros(workers * size).numpy(), torch.zeros(workers * size).numpy()
+    partial_b, partial_c = _scratch(workers * size), _scratch(workers * size)
     scratch = [_scratch(BACKWARD_SCRATCH) for _ in range(workers)]
     strides = (*problem.strides, *dout.stride()[:2])
     flat = [_NONE if t is None else t.view(-1).numpy() for t in (adjoint, du, ddelta, dz, d_rates, dD, dbias)]

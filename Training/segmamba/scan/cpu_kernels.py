@@ -392,13 +392,16 @@ def gather(shape, true_states, chunks, tokens, splits, partial, total):
     rows = splits[-1] // blocks
     span = (chunks[1] - chunks[0]) * states * CHUNK
     for row in range(rows):
-        for token in range(tokens[0], tokens[1]):
-            chunk, t = token // CHUNK - chunks[0], token % CHUNK
-            to = (row * length + token) * true_states
-            for n in range(true_states):
-                at = row * span + (chunk * states + n - n % 4) * CHUNK + 4 * t + n % 4
-                value = np.float32(0.0)
-                for w in range(len(splits) - 1):
-                    if splits[w] < (row + 1) * blocks and splits[w + 1] > row * blocks:
-                        value += partial[w * rows * span + at]
-                total[to + n] = value
+        first = True
+        for w in range(len(splits) - 1):
+            if splits[w] >= (row + 1) * blocks or splits[w + 1] <= row * blocks:
+                continue  # none of the row's channels were this worker's
+            for token in range(tokens[0], tokens[1]):
+                chunk = token // CHUNK
+                at = (w * rows + row) * span + (chunk - chunks[0]) * states * CHUNK + 4 * (token - chunk * CHUNK)
+                to = (row * length + token) * true_states
+                for n in range(0, true_states, 4):
+                    for i in range(n, min(n + 4, true_states)):
+                        value = partial[at + n * CHUNK + i - n]
+                        total[to + i] = value if first else total[to + i] + value
+            first = False

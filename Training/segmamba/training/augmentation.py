@@ -29,9 +29,7 @@ def mirror_axes(choice: Augmentation, label_names: list[str], orientation: str) 
     if choice.mirror_axes is not None:
         return tuple(sorted("ijk".index(axis) for axis in set(choice.mirror_axes)))
     words = {word for name in label_names for word in re.split(r"[^a-z]+", name.lower())}
-    return tuple(
-        axis for axis, letter in enumerate(orientation) if not words.intersection(_SIDES[_AXIS[letter]])
-    )
+    return tuple(axis for axis, letter in enumerate(orientation) if not words.intersection(_SIDES[_AXIS[letter]]))
 
 
 class Augmenter:

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-
 from segmamba import reading
 from segmamba.bundle import Bundle, Metadata, write_bundle
 from segmamba.data.splits import Fold, split_hash
@@ -59,7 +58,9 @@ def export(run_folder: Path, output: Path, card: Path | None = None, overwrite: 
         scores={**_scores(summary), **described.scores},
         weights={},
     )
-    extra = {f"docs/{name}": run_folder / name for name in ("log.jsonl", "progress.png") if (run_folder / name).is_file()}
+    extra = {
+        f"docs/{name}": run_folder / name for name in ("log.jsonl", "progress.png") if (run_folder / name).is_file()
+    }
     text = _read_card(card).get("licence_text") if card else None
     return write_bundle(
         output,
@@ -172,5 +173,3 @@ lie beside this file.
 
 {metadata.licence or "Not stated"}. {metadata.attribution}
 """
-
-

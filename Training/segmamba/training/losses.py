@@ -29,7 +29,9 @@ def make_loss(kind: str, regions: bool) -> LossFunction:
     kind = ("dice_bce" if regions else "dice_ce") if kind == "auto" else kind
     if regions != (kind == "dice_bce"):
         fitting = "dice_bce" if regions else "ce or dice_ce"
-        raise UserError(f"loss.kind is {kind!r}, but the data set has {'regions' if regions else 'labels'}: use {fitting}")
+        raise UserError(
+            f"loss.kind is {kind!r}, but the data set has {'regions' if regions else 'labels'}: use {fitting}"
+        )
     # Dice over the whole batch, so that a patch without a structure does not dominate; without the background.
     dice = (
         DiceLoss(sigmoid=True, batch=True)

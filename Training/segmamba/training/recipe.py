@@ -125,7 +125,9 @@ class Recipe(_Struct):
     validation: Validation = Validation()
 
 
-def load_recipe(source: str | Path | None = None, network: str | None = None, changes: list[str] | None = None) -> Recipe:
+def load_recipe(
+    source: str | Path | None = None, network: str | None = None, changes: list[str] | None = None
+) -> Recipe:
     """Reads a recipe, applies ``--set key=value`` changes and checks everything at once.
 
     Args:

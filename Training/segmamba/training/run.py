@@ -102,7 +102,9 @@ def check_same(folder: Path, run: dict, asked: Recipe, fold: Fold) -> None:
             "leave them as they were or start a new run"
         )
     if (list(fold.train), list(fold.val)) != (run["fold"]["train"], run["fold"]["val"]):
-        raise UserError(f"{folder}: --resume goes on with the run's own fold, but the cases now differ; start a new run")
+        raise UserError(
+            f"{folder}: --resume goes on with the run's own fold, but the cases now differ; start a new run"
+        )
 
 
 def _differences(old: dict, new: dict, prefix: str = ""):
@@ -152,5 +154,3 @@ def git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return revision + ("+" if changed else "")
-
-

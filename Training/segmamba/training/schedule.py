@@ -1,4 +1,4 @@
-"""Optimiser and learning rate: the rate is a function of the step alone, so that a resumed run needs no state for it."""
+"""Optimiser and learning rate: a function of the step alone, so that a resumed run needs no state for it."""
 
 import math
 

@@ -26,9 +26,9 @@ from segmamba.inference.window import autocast
 from segmamba.training import run as runs
 from segmamba.training.augmentation import Augmenter, mirror_axes
 from segmamba.training.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
-from segmamba.training.memory import peak_memory_mb
 from segmamba.training.journal import Journal
 from segmamba.training.losses import LossFunction, make_loss
+from segmamba.training.memory import peak_memory_mb
 from segmamba.training.plan import make_metadata
 from segmamba.training.recipe import Recipe
 from segmamba.training.samples import Samples, prepare_cases
@@ -250,7 +250,9 @@ def measure_step(
     scaler = torch.amp.GradScaler(torch.device(device).type, enabled=recipe.train.precision == "fp16")
     loader = iter(
         torch.utils.data.DataLoader(
-            samples, batch_size=recipe.train.batch, sampler=[n % len(samples) for n in range(_MEASURED_STEPS * recipe.train.batch)]
+            samples,
+            batch_size=recipe.train.batch,
+            sampler=[n % len(samples) for n in range(_MEASURED_STEPS * recipe.train.batch)],
         )
     )
     times = []

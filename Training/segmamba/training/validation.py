@@ -10,20 +10,10 @@ from segmamba.bundle import Metadata
 from segmamba.data.datasets import Case, Dataset
 from segmamba.evaluation.metrics import Overlap, overlap
 from segmamba.inference.case import segment_case
-from segmamba.inference.segmentation import Segmentation
+from segmamba.inference.masks import label_masks
 from segmamba.training.cases import read_case
 
 log = logging.getLogger(__name__)
-
-
-def label_masks(segmentation: Segmentation, metadata: Metadata):
-    """The predicted mask of each label in turn: (label, boolean (k, j, i)); regions may overlap."""
-    values = images.array(segmentation.labels)
-    for bit, label in enumerate(metadata.labels):
-        if metadata.regions:
-            yield label, (segmentation.regions >> bit & 1).astype(bool)
-        else:
-            yield label, values == label.value
 
 
 def validate(
@@ -46,10 +36,7 @@ def validate(
         )
         truth = images.array(reference)
         results.append(
-            {
-                label.name: overlap(mask, np.isin(truth, label.members))
-                for label, mask in label_masks(segmentation, metadata)
-            }
+            {label.name: overlap(mask, np.isin(truth, label.members)) for label, mask in label_masks(segmentation)}
         )
         if progress is not None:
             progress(number + 1, len(cases))
