@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import SimpleITK as sitk
 import torch
-from segmamba.metadata import Channel, Label, Metadata, Normalisation
 from torch import nn
+
+from segmamba.metadata import Channel, Label, Metadata, Normalisation
 
 
 class Threshold(nn.Module):
@@ -43,9 +44,7 @@ COLOURS = [(228, 26, 28), (55, 126, 184), (77, 175, 74)]
 
 def metadata(names=("one",), regions=False, kind="none", channels=1, values=None, **changes):
     normalisation = changes.pop("normalisation", Normalisation(kind))
-    labels = tuple(
-        Label((values or range(1, 1 + len(names)))[n], name, COLOURS[n % 3]) for n, name in enumerate(names)
-    )
+    labels = tuple(Label((values or range(1, 1 + len(names)))[n], name, COLOURS[n % 3]) for n, name in enumerate(names))
     settings = {
         "name": "small",
         "version": "1.0.0",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
 from segmamba.errors import UserError
 from segmamba.inference.case import mirror_axes, segment_case
 from segmamba.metadata import Normalisation
@@ -185,7 +186,8 @@ def test_the_wrong_number_of_images_is_refused_with_the_channels_in_their_order(
 
 def test_an_image_far_outside_the_expected_field_of_view_is_a_warning():
     meta = metadata(field_of_view=(150.0, 260.0))
-    assert any("26 x 30 x 34" in text or "34 x 30 x 26" in text for text in segment(Threshold(), meta, image(blob())).warnings)
+    (text,) = segment(Threshold(), meta, image(blob())).warnings
+    assert "34 x 30 x 26 mm" in text and "150 to 260 mm" in text
     near = image(blob(), (7.0, 7.0, 6.0))
     assert not segment(Threshold(), meta, near).warnings
 
@@ -225,3 +227,33 @@ def test_progress_reaches_one_and_cancelling_goes_through():
 def test_wrong_options_are_refused(option):
     with pytest.raises(UserError, match=str(next(iter(option.values())))):
         segment(Threshold(), metadata(), image(blob()), **option)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "spinal_cord_small/t2.nii.gz",
+        "spinal_cord_small/t2s.nii.gz",
+        "spleen_crop/spleen2_ct.nii.gz",
+        "hippocampus/imagesTr/hippocampus_001.nii.gz",
+        "nrrd_cases/breast1_image.nrrd",
+    ],
+)
+def test_masks_of_real_images_lie_on_them_to_the_bit_and_follow_their_intensities(name, reference_data):
+    path = reference_data / "data" / name
+    stored = sitk.ReadImage(str(path))
+    array = sitk.GetArrayFromImage(stored).astype(np.float32)
+    meta = metadata(normalisation=Normalisation("zscore"), patch=(64, 64, 32))
+    result = segment(Threshold(1.0), meta, path)
+    assert same_place(result.labels, stored)
+    assert np.mean((labels(result) > 0) == (array > array.mean() + array.std())) > 0.9999
+
+
+def test_batches_of_windows_give_the_mask_of_single_ones():
+    network = torch.nn.Conv3d(1, 3, 3, padding=1, bias=False)
+    torch.nn.init.normal_(network.weight, generator=torch.Generator().manual_seed(0))
+    meta = metadata(("a", "b"))
+    one = segment(network, meta, image(blob()), tta=True, want_probabilities=True)
+    many = segment(network, meta, image(blob()), tta=True, want_probabilities=True, window_batch=5)
+    assert np.abs(one.probabilities - many.probabilities).max() < 1e-5
+    assert len(np.unique(labels(one))) > 1

@@ -74,7 +74,7 @@ pytestmark = pytest.mark.skipif(
     "settings",
     [
         {"classes": 2, "size": 160, "spacing": None, "dtype": "int16", "regions": False},
-        {"classes": 40, "size": 160, "spacing": None, "dtype": "float32", "regions": False},
+        {"classes": 40, "size": 128, "spacing": None, "dtype": "float32", "regions": False},
         {"classes": 3, "size": 160, "spacing": (1.3, 1.3, 1.3), "dtype": "int16", "regions": True},
     ],
     ids=["two classes", "forty classes", "regions at another spacing"],

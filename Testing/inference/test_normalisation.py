@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from segmamba.inference.normalisation import apply_scale, percentiles, scale_of
 from segmamba.metadata import Normalisation
 

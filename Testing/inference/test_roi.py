@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from segmamba.errors import UserError
 from segmamba.grid import Grid
 from segmamba.inference.roi import parse_roi
@@ -65,9 +66,8 @@ def test_a_slicer_box_gives_the_voxels_that_bound_it(tmp_path):
 
 
 def test_a_box_in_ras_is_the_same_box(tmp_path):
-    path = markups(
-        tmp_path / "r.mrk.json", coordinateSystem="RAS", center=[-14.5, 1.0, 35.0], orientation=[-1, 0, 0, 0, -1, 0, 0, 0, 1]
-    )
+    axes = [-1, 0, 0, 0, -1, 0, 0, 0, 1]
+    path = markups(tmp_path / "r.mrk.json", coordinateSystem="RAS", center=[-14.5, 1.0, 35.0], orientation=axes)
     assert parse_roi(path, GRID) == ((3, 7), (8, 12), (8, 13))
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
+from torch import nn
+
 from segmamba.inference import window
 from segmamba.inference.window import importance, plan, slide
-from torch import nn
 
 
 class Net(nn.Module):

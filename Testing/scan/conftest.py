@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from safetensors import safe_open
+
 from segmamba.scan.reference import selective_scan_reference
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+
 from segmamba.errors import UserError
 from segmamba.scan import available_backends, backend_report, chosen_backend, dispatch, selective_scan
 

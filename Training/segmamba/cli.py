@@ -7,6 +7,7 @@ Each sub-command is a file of ``segmamba.commands`` with ``add_parser`` and ``ru
 import argparse
 import importlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -45,22 +46,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = make_parser().parse_args(arguments)
         _quieten(options)
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        sys.stdout.flush()  # here, where a reader that has gone can still be told from a defect
+        return status
     except UserError as error:
-        sys.stderr.write(f"segmamba: {error}\n")
+        # One line, whatever a library's message that it quotes looks like.
+        sys.stderr.write(f"segmamba: {' '.join(str(error).splitlines())}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("segmamba: interrupted\n")
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`segmamba models list | head`): nothing is left to say.
-        sys.stderr.close()
+        # The reader of our output has gone (`segmamba models list | head`): nothing is left to say, at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _quieten(options: argparse.Namespace) -> None:
     level = logging.DEBUG if options.verbose else logging.INFO if options.command == "train" else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # Libraries may speak when something fails, or when asked to; what matters of their warnings we say ourselves.
+    others = logging.WARNING if options.verbose else logging.ERROR
+    logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
     logging.getLogger("segmamba").setLevel(level)
     if not options.verbose:
         warnings.filterwarnings("ignore")  # libraries' own; ours go through logging
@@ -68,6 +74,9 @@ def _quieten(options: argparse.Namespace) -> None:
 
 def entry() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names of labels and files may hold what the terminal's encoding does not: show it escaped, never fail.
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(main())
 
 

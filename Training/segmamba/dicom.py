@@ -81,7 +81,10 @@ def read_series(folder: Path, series: str | None = None, warnings: list[str] | N
         raise UserError(f"{folder}: the folder holds no DICOM images: give an image file or a DICOM folder")
     listed = "; ".join(_described(uid, files) for uid, files in found.items())
     if series is None and len(found) > 1:
-        raise UserError(f"{folder}: the folder holds {len(found)} DICOM series, choose one by its UID: {listed}")
+        raise UserError(
+            f"{folder}: the folder holds {len(found)} DICOM series, choose one with --series UID (series= in Python): "
+            f"{listed}"
+        )
     if series is not None and series not in found:
         raise UserError(f"{folder}: there is no series {series}; the folder holds {listed}")
     files = _unique(found[series or next(iter(found))], folder, warnings)

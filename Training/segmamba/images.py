@@ -70,9 +70,10 @@ def read_image(path: str | os.PathLike, series: str | None = None, warnings: lis
             header does not place the voxels in space.
     """
     path = Path(path)
-    if path.is_dir():
+    # os.path rather than Path: a name that is too long is no such file, too.
+    if os.path.isdir(path):
         return check_image(dicom.read_series(path, series, warnings), str(path), warnings)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"{path}: there is no such file or folder")
     if series is not None:
         raise UserError(f"{path}: a series can be chosen in a DICOM folder only, and this is a file")
@@ -274,12 +275,15 @@ def check_output(path: str | os.PathLike, suffixes: Sequence[str] = MASK_SUFFIXE
         UserError: the format is unknown, ``path`` is a folder, or its folder is missing or not writable.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"{path}: this is a folder: name the file to write, such as {path / ('out' + suffixes[0])}")
     if suffix_of(path, suffixes) is None:
         raise UserError(f"{path}: the format of the output is unknown: end its name with one of {', '.join(suffixes)}")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: the folder {path.parent} does not exist: make it first")
+    if not os.path.isdir(path.parent):
+        what = (
+            "is a file, not a folder: name another" if os.path.exists(path.parent) else "does not exist: make it first"
+        )
+        raise UserError(f"{path}: the folder {path.parent} {what}")
     try:
         # Tried rather than asked: permissions do not tell of read-only disks, and root may do anything.
         with tempfile.TemporaryFile(dir=path.parent):

@@ -2,7 +2,7 @@
 
 import argparse
 
-from segmamba.commands.output import add_json, add_progress, print_json, progress_callback
+from segmamba.commands.output import add_json, add_progress, print_json, progress_shown
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -33,14 +33,14 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--cases is {options.cases}; it must be at least 1")
     if options.seed < 0:
         raise UserError(f"--seed is {options.seed}; it must be 0 or more")
-    report = progress_callback(options.progress)
     geometry = {name: tuple(value) for name in ("size", "spacing") if (value := getattr(options, name)) is not None}
-    folder = write_dataset(
-        options.output,
-        range(options.seed, options.seed + options.cases),
-        progress=None if report is None else lambda done, total: report(done / total, "drawing phantoms"),
-        **geometry,
-    )
+    with progress_shown(options.progress) as report:
+        folder = write_dataset(
+            options.output,
+            range(options.seed, options.seed + options.cases),
+            progress=None if report is None else lambda done, total: report(done / total, "drawing phantoms"),
+            **geometry,
+        )
     if options.json:
         print_json({"path": str(folder), "cases": options.cases, "first_seed": options.seed})
     else:

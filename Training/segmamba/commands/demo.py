@@ -1,9 +1,10 @@
 """``segmamba demo``: segment the built-in sample with the built-in model, and say how well it went."""
 
 import argparse
+import sys
 from pathlib import Path
 
-from segmamba.commands.output import add_json, add_progress, print_json, progress_callback
+from segmamba.commands.output import add_json, add_progress, print_json, progress_shown
 
 MODEL = "phantom-lightmunet"
 # Of the sample; the model was trained on the seeds 1 to 150.
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from segmamba.inference.segmenter import Segmenter
     from segmamba.inference.statistics import write_statistics
 
+    segmenter = Segmenter(MODEL, device=options.device)  # before anything is written
     folder = Path(options.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,6 @@ def run(options: argparse.Namespace) -> int:
     for path in files.values():
         images.check_output(path, suffixes=(".seg.nrrd", ".csv", ".png", ".nii.gz"))
 
-    segmenter = Segmenter(MODEL, device=options.device)
     phantom = draw(SEED)
     paths = []
     for name, image in zip(phantom.channel_names, phantom.images, strict=True):
@@ -56,7 +57,10 @@ def run(options: argparse.Namespace) -> int:
         images.write_image(image, paths[-1])
     images.write_image(phantom.label, files["reference.nii.gz"])
 
-    segmentation = segmenter([str(path) for path in paths], progress=progress_callback(options.progress))
+    with progress_shown(options.progress) as progress:
+        segmentation = segmenter([str(path) for path in paths], progress=progress)
+    for warning in segmentation.warnings:
+        sys.stderr.write(f"segmamba: warning: {warning}\n")
     segmentation.save(files["mask.seg.nrrd"])
     write_statistics(segmentation, files["statistics.csv"])
     write_preview(segmentation, phantom.images[1], files["preview.png"], title=f"Phantom {SEED}, T1Gd")
@@ -71,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     for name, value in dice.items():
-        print(f"Dice {name} {value:.2f}")
+        print(f"Dice {name} {'-' if value is None else format(value, '.2f')}")
     print(
         f"The sample is a brain-tumour phantom drawn from seed {SEED}, which {MODEL} was not trained on; segmented in "
         f"{segmentation.seconds:.1f} s."

@@ -37,19 +37,21 @@ def run(options: argparse.Namespace) -> int:
 
 def _row(entry) -> dict:
     metadata = entry.metadata
-    row = {"name": entry.name, "source": entry.source, "path": str(entry.path), "problem": entry.problem}
-    if metadata is not None:
-        row |= {
-            "version": metadata.version,
-            "network": metadata.network,
-            "channels": [channel.name for channel in metadata.channels],
-            "labels": [label.name for label in metadata.labels],
-            "regions": metadata.regions,
-            "licence": metadata.licence,
-            "mean_dice": metadata.mean_dice,
-            "description": metadata.description,
-        }
-    return row
+    # Every row has every key: a damaged package says nothing of itself, and then they are null.
+    return {
+        "name": entry.name,
+        "version": metadata and metadata.version,
+        "source": entry.source,
+        "network": metadata and metadata.network,
+        "channels": metadata and [channel.name for channel in metadata.channels],
+        "labels": metadata and [label.name for label in metadata.labels],
+        "regions": metadata and metadata.regions,
+        "licence": metadata and metadata.licence,
+        "mean_dice": metadata and metadata.mean_dice,
+        "description": metadata and metadata.description,
+        "path": str(entry.path),
+        "problem": entry.problem,
+    }
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -64,7 +66,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _line(row: dict) -> list[str]:
-    if "version" not in row:
+    if row["version"] is None:
         return [row["name"], "-", row["source"], "-", "-", "-", row["problem"] or ""]
     problem = [row["problem"]] if row["problem"] else []
     return [

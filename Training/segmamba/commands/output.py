@@ -1,9 +1,10 @@
 """What several commands share: results on standard output, progress on standard error."""
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 def add_json(parser) -> None:
@@ -23,7 +24,7 @@ def add_progress(parser) -> None:
 
 def print_json(value) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    print(json.dumps(value, indent=1))  # ASCII, so that every encoding of the output carries it
 
 
 def print_table(rows: list[list[str]], right: tuple[int, ...] = ()) -> None:
@@ -39,20 +40,31 @@ def shows_bar(progress: str) -> bool:
     return progress == "bar" or (progress == "auto" and sys.stderr.isatty())
 
 
-def progress_callback(progress: str) -> Callable[[float, str], None] | None:
-    """A callback (fraction, message) that shows progress as asked, or None for nothing."""
+@contextlib.contextmanager
+def progress_shown(progress: str) -> Iterator[Callable[[float, str], None] | None]:
+    """A callback (fraction, message) that shows progress as asked, or None for nothing.
+
+    A bar is closed at the end, so that what follows, an error's line too, stands on a line of its own.
+    """
     if progress == "json":
-        return _json_lines()
-    if shows_bar(progress):
-        return _bar()
-    return None
+        yield _json_lines()
+    elif shows_bar(progress):
+        with _bar() as report:
+            yield report
+    else:
+        yield None
 
 
 def _json_lines() -> Callable[[float, str], None]:
-    began = time.monotonic()
+    start: list[float] = []
 
     def report(fraction: float, message: str) -> None:
-        eta = (time.monotonic() - began) * (1 - fraction) / fraction if fraction > 0 else None
+        now = time.monotonic()
+        # Measured from the first step on: what comes before it is quick and says nothing of the pace.
+        if not start and fraction > 0:
+            start.extend((now, fraction))
+        known = start and fraction > start[1]
+        eta = (now - start[0]) * (1 - fraction) / (fraction - start[1]) if known else None
         event = {
             "event": "progress",
             "fraction": round(fraction, 4),
@@ -65,15 +77,15 @@ def _json_lines() -> Callable[[float, str], None]:
     return report
 
 
-def _bar() -> Callable[[float, str], None]:
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[float, str], None]]:
     from tqdm import tqdm
 
-    bar = tqdm(total=100, bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}", file=sys.stderr)
+    layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    with tqdm(total=100, bar_format=layout, file=sys.stderr) as bar:
 
-    def report(fraction: float, message: str) -> None:
-        bar.set_description_str(message, refresh=False)
-        bar.update(100 * fraction - bar.n)
-        if fraction >= 1:
-            bar.close()
+        def report(fraction: float, message: str) -> None:
+            bar.set_description_str(message, refresh=False)
+            bar.update(100 * fraction - bar.n)
 
-    return report
+        yield report

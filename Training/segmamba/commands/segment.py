@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from segmamba.commands.output import add_json, add_progress, print_json, print_table, progress_callback
+from segmamba.commands.output import add_json, add_progress, print_json, print_table, progress_shown
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -62,14 +62,15 @@ def run(options: argparse.Namespace) -> int:
         tta=options.tta,
         overlap=options.overlap,
     )
-    segmentation = segmenter(
-        options.images,
-        roi=options.roi,
-        progress=progress_callback(options.progress),
-        probabilities=options.probabilities is not None,
-        uncertainty=options.uncertainty is not None,
-        series=options.series,
-    )
+    with progress_shown(options.progress) as progress:
+        segmentation = segmenter(
+            options.images,
+            roi=options.roi,
+            progress=progress,
+            probabilities=options.probabilities is not None,
+            uncertainty=options.uncertainty is not None,
+            series=options.series,
+        )
     for warning in segmentation.warnings:
         sys.stderr.write(f"segmamba: warning: {warning}\n")
     segmentation.save(options.output)
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if options.statistics:
         write_statistics(segmentation, options.statistics)
     if options.preview:
-        image = files.read_image(options.images[0], series=options.series)
+        image = files.read_image(options.images[0], series=options.series, warnings=[])  # they have been said above
         write_preview(segmentation, image, options.preview, title=Path(options.images[0]).name)
     report(segmentation, options)
     return 0

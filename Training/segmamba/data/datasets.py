@@ -374,8 +374,17 @@ def read_case_label(case: Case, warnings: list[str] | None = None) -> sitk.Image
     """
     if case.label is None:
         raise UserError(f"case {case.name!r} has no label")
-    label = read_image(case.label, warnings=warnings)
-    values = _values(label, case.label)
+    return read_label(case.label, warnings)
+
+
+def read_label(path: Path, warnings: list[str] | None = None) -> sitk.Image:
+    """Read a label map as an image of whole numbers, whatever the file's own type.
+
+    Raises:
+        UserError: a file that cannot be read, or a value that is no whole number from 0 to 65535.
+    """
+    label = read_image(path, warnings=warnings)
+    values = _values(label, path)
     pixel = sitk.sitkUInt8 if values.max(initial=0) < 256 else sitk.sitkUInt16
     return label if label.GetPixelID() == pixel else sitk.Cast(label, pixel)
 

@@ -387,7 +387,7 @@ def write_dataset(
         The folder.
 
     Raises:
-        UserError: no seeds, a seed twice, or a folder that already holds files.
+        UserError: no seeds, a seed twice, or a folder that already holds files or cannot be written to.
     """
     folder, seeds = Path(folder), [int(s) for s in seeds]
     if not seeds:
@@ -396,6 +396,13 @@ def write_dataset(
         raise UserError("a seed of the phantoms is given twice; give each once")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} already holds files; name a new or empty folder for the phantoms")
+    try:
+        return _write_dataset(folder, seeds, folds, progress, options)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror}); name another folder") from error
+
+
+def _write_dataset(folder: Path, seeds: list[int], folds: int, progress: Callable | None, options: dict) -> Path:
     names = []
     for seed in seeds:
         names.append(write_case(folder, seed, **options))
@@ -421,8 +428,11 @@ def write_dataset(
 
 
 def _write_image(image: sitk.Image, path: Path) -> None:
-    with replacing(path, ".nii.gz") as unfinished:
-        sitk.WriteImage(image, str(unfinished), useCompression=True)
+    try:
+        with replacing(path, ".nii.gz") as unfinished:
+            sitk.WriteImage(image, str(unfinished), useCompression=True)
+    except RuntimeError as error:
+        raise UserError(f"{path} could not be written: is the disk full?") from error
 
 
 def _write_json(value: object, path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from segmamba import images
 from segmamba.atomic import replacing
-from segmamba.data.datasets import LabelEntry, read_dataset
+from segmamba.data.datasets import LabelEntry, read_dataset, read_label
 from segmamba.errors import UserError
 from segmamba.evaluation.metrics import Overlap, mean_dice, overlap
 from segmamba.grid import Grid
@@ -19,6 +19,7 @@ EMPTY_POLICY = (
     "Dice is left out of the mean where a label is empty in both masks, and 0 where it is empty in one of them alone; "
     "misses counts references that are not empty and found empty, extra the reverse"
 )
+_COLUMNS = ("case", "label", "dice", "predicted_ml", "reference_ml", "difference_ml")
 # Of ITK's many, those that segmentations come in.
 _SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -36,14 +37,9 @@ class Row:
         """The row of the table."""
         predicted, reference = self.counts.predicted * self.voxel_ml, self.counts.reference * self.voxel_ml
         dice = self.counts.dice
-        return {
-            "case": self.case,
-            "label": self.label,
-            "dice": "" if dice is None else f"{dice:.6f}",
-            "predicted_ml": f"{predicted:.6f}",
-            "reference_ml": f"{reference:.6f}",
-            "difference_ml": f"{predicted - reference:.6f}",
-        }
+        values = ("" if dice is None else dice, predicted, reference, predicted - reference)
+        cells = (self.case, self.label, *(v if isinstance(v, str) else f"{v:.6f}" for v in values))
+        return dict(zip(_COLUMNS, cells, strict=True))
 
 
 def evaluate(predictions: Path, references: Path, labels: Sequence[LabelEntry] | None = None) -> tuple[list[Row], dict]:
@@ -59,18 +55,21 @@ def evaluate(predictions: Path, references: Path, labels: Sequence[LabelEntry] |
         Rows per case and label, and the summary: mean Dice per label, counts, policy.
 
     Raises:
-        UserError: No files, a case without its counterpart, a file that cannot be read, or grids that differ.
+        UserError: No files, a case without its counterpart, a file that cannot be read, grids that differ, or a
+            value that is none of the labels'.
     """
     pairs = _pairs(Path(predictions), Path(references))
     labels = labels or _labels_beside(Path(references)) or _labels_found(pairs)
     rows: list[Row] = []
     cases = []
     for name, prediction, reference in pairs:
-        predicted, truth = images.read_image(prediction), images.read_image(reference)
+        predicted, truth = read_label(prediction), read_label(reference)
         if not Grid.of(predicted).same_as(Grid.of(truth), 0.1):
             raise UserError(f"{prediction} lies on another grid than its reference {reference}; evaluate on one grid")
         voxel_ml = float(np.prod(truth.GetSpacing())) / 1000
         found, right = images.array(predicted), images.array(truth)
+        _check_values(found, {label.value for label in labels}, prediction)
+        _check_values(right, {member for label in labels for member in label.members}, reference)
         counts = {}
         for label in labels:
             counts[label.name] = overlap(np.isin(found, painted(label, labels)), np.isin(right, label.members))
@@ -84,6 +83,13 @@ def painted(label: LabelEntry, labels: Sequence[LabelEntry]) -> list[int]:
     return [other.value for other in labels if set(other.members) <= set(label.members)]
 
 
+def _check_values(mask: np.ndarray, allowed: set[int], path: Path) -> None:
+    extra = sorted(set(np.unique(mask).tolist()) - allowed - {0})
+    if extra:
+        known = ", ".join(map(str, sorted(allowed)))
+        raise UserError(f"{path} holds the value {extra[0]}, which is none of the labels' ({known})")
+
+
 def write_report(rows: list[Row], summary: dict, folder: Path) -> None:
     """Writes ``cases.csv`` and ``summary.json``.
 
@@ -94,7 +100,7 @@ def write_report(rows: list[Row], summary: dict, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / "cases.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0].cells()))
+            writer = csv.DictWriter(file, _COLUMNS)
             writer.writeheader()
             writer.writerows(row.cells() for row in rows)
         with replacing(folder / "summary.json") as temporary:
@@ -164,5 +170,5 @@ def _labels_found(pairs: list[tuple[str, Path, Path]]) -> list[LabelEntry]:
     values: set[int] = set()
     for _, prediction, reference in pairs:
         for path in (prediction, reference):
-            values |= {int(value) for value in np.unique(images.array(images.read_image(path)))}
+            values |= {int(value) for value in np.unique(images.array(read_label(path)))}
     return [LabelEntry(str(value), value, (value,)) for value in sorted(values - {0})]

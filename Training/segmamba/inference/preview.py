@@ -23,8 +23,8 @@ _FONT = ["DejaVu Sans"]
 # Millimetres shown around the segmentation, on each side, at least.
 _MARGIN_MM = 12.0
 _WIDTH_INCHES, _DPI = 12.0, 130
-# Contours of a mask are drawn on a grid this many times finer, slightly smoothed, so that voxels do not show as steps.
-_FINER, _SMOOTH_MM = 4, 0.45
+# Contours are found on a grid this many times finer, smoothed by this part of a voxel's short side.
+_FINER, _SMOOTH = 4, 0.6
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _draw(segmentation: Segmentation, image: sitk.Image, title: str) -> Figure:
     height = max(h for _, h in sizes)
     # Every picture as high as the highest, none so wide that it dwarfs the others.
     widths = [max(w * height / h, 0.5 * height) for w, h in sizes]
-    rows = max(1, -(-len(segmentation.names) // _legend_columns(segmentation)))
+    rows = -(-len(segmentation.names) // _legend_columns(segmentation)[0])
     picture = min((_WIDTH_INCHES - 0.5) * height / sum(widths), 5.0)
     top, bottom, gap = 0.62, 0.36 + 0.27 * rows, 0.12
     total = top + picture + bottom
@@ -203,42 +203,50 @@ def _picture(axes, plane: _Plane, volume, masks, spacing, window, box, centre) -
 
 
 def _contour(axes, section: np.ndarray, spacing: tuple[float, float], colour: np.ndarray) -> None:
-    """A smooth filled contour at the mask's half level."""
-    padded = np.pad(section.astype(np.float32), 1)
+    """A smooth filled contour: the mask's signed distance, interpolated between voxels, where it is nought.
+
+    Distances rather than the mask itself, so that thick slices are joined by slopes, as an organ is, not by steps.
+    """
+    first = [int(np.flatnonzero(section.any(axis=1 - axis))[0]) for axis in (0, 1)]
+    last = [int(np.flatnonzero(section.any(axis=1 - axis))[-1]) + 1 for axis in (0, 1)]
+    padded = np.pad(section[first[0] : last[0], first[1] : last[1]], 2)
+    distance = ndimage.distance_transform_edt(padded, sampling=spacing)
+    distance -= ndimage.distance_transform_edt(~padded, sampling=spacing)
     # Steps of the finer grid are about equal in mm along both axes, however flat the voxels.
-    finest = min(spacing) / _FINER
-    factors = [max(1, round(mm / finest)) for mm in spacing]
-    while padded.size * factors[0] * factors[1] > 4e6 and max(factors) > 1:
+    factors = [max(1, round(_FINER * mm / min(spacing))) for mm in spacing]
+    while padded.size * factors[0] * factors[1] > 2e6 and max(factors) > 1:
         factors = [max(1, factor // 2) for factor in factors]
-    fine = padded.repeat(factors[0], axis=0).repeat(factors[1], axis=1)
-    sigma = [0.45 * factor + _SMOOTH_MM * factor / mm * 0.5 for factor, mm in zip(factors, spacing, strict=True)]
+    fine = ndimage.zoom(distance, factors, order=1, mode="nearest", grid_mode=True)
+    sigma = [_SMOOTH * min(spacing) / mm * factor for factor, mm in zip(factors, spacing, strict=True)]
     fine = ndimage.gaussian_filter(fine, sigma)
-    y = (np.arange(fine.shape[0]) + 0.5) / factors[0] - 1
-    x = (np.arange(fine.shape[1]) + 0.5) / factors[1] - 1
-    x, y = x * spacing[1], y * spacing[0]
-    axes.contourf(x, y, fine, levels=[0.5, 2], colors=[(*colour, 0.32)], antialiased=True)
-    axes.contour(x, y, fine, levels=[0.5], colors=[tuple(colour)], linewidths=1.4, antialiased=True)
+    y = ((np.arange(fine.shape[0]) + 0.5) / factors[0] - 2 + first[0]) * spacing[0]
+    x = ((np.arange(fine.shape[1]) + 0.5) / factors[1] - 2 + first[1]) * spacing[1]
+    if fine.max() <= 0:  # a speck that smoothing removed
+        fine = fine - fine.max() + 1e-3
+    axes.contourf(x, y, fine, levels=[0, np.inf], colors=[(*colour, 0.32)], antialiased=True)
+    axes.contour(x, y, fine, levels=[0], colors=[tuple(colour)], linewidths=1.4, antialiased=True)
 
 
 def _outline():
     from matplotlib.patheffects import withStroke
 
-    return [withStroke(linewidth=2.2, foreground="black", alpha=0.75)]
+    return [withStroke(linewidth=1.6, foreground="black", alpha=0.75)]
 
 
-def _legend_columns(segmentation: Segmentation) -> int:
-    longest = max(len(name) for name in segmentation.names.values())
-    return max(1, min(len(segmentation.names), int(96 / (longest + 16))))
+def _legend_columns(segmentation: Segmentation) -> tuple[int, float]:
+    """Number of columns, and their width in inches."""
+    width = 0.083 * max(len(name) for name in segmentation.names.values()) + 1.35
+    columns = max(1, min(len(segmentation.names), int((_WIDTH_INCHES - 0.5) / width)))
+    return columns, min((_WIDTH_INCHES - 0.5) / columns, width + 0.4)
 
 
 def _legend(figure: Figure, segmentation: Segmentation, total: float) -> None:
-    columns = _legend_columns(segmentation)
+    columns, step = _legend_columns(segmentation)
     axes = figure.add_axes([0, 0, 1, 1])
     axes.set_axis_off()
     axes.set_xlim(0, _WIDTH_INCHES)
     axes.set_ylim(0, total)
     rows = -(-len(segmentation.names) // columns)
-    step = (_WIDTH_INCHES - 0.5) / columns
     for n, label in enumerate(segmentation.metadata.labels):
         x = 0.25 + (n % columns) * step
         y = 0.2 + 0.27 * (rows - 1 - n // columns) + 0.06

@@ -192,7 +192,7 @@ def slide(
     depth = min(layout.padded[0], layout.patch[0] + 1)
     shape = (depth, layout.padded[1], layout.padded[2], classes)
     limit = RING_SHARE * (map_bytes or 4 * int(np.prod(layout.size)))
-    ring = MemoryRing(shape, device) if 4 * int(np.prod(shape)) <= limit else FileRing(shape)
+    ring = (MemoryRing if 4 * int(np.prod(shape)) <= limit else FileRing)(shape, device)
     try:
         maps = _Blended(ring, layout, weights)
         front, cleared = 0, 0
@@ -269,9 +269,7 @@ def _cut(array: np.ndarray, layout: Plan, corner: Size) -> np.ndarray:
 class _Runner:
     """Runs windows; their probabilities lie in one buffer, which the next call overwrites."""
 
-    def __init__(
-        self, network: nn.Module, classes: int, regions: bool, mirror: Sequence[int], precision: str
-    ) -> None:
+    def __init__(self, network: nn.Module, classes: int, regions: bool, mirror: Sequence[int], precision: str) -> None:
         self._network, self._classes, self._regions, self._precision = network, classes, regions, precision
         axes = [axis + 2 for axis in mirror]
         self._flips = [flip for n in range(len(axes) + 1) for flip in itertools.combinations(axes, n)]

@@ -45,6 +45,11 @@ class TransposedConv(nn.Module):
         return self.conv(x)
 
 
+def instance_norm(x: Tensor) -> Tensor:
+    """Instance norm without affine parameters (eps 1e-5)."""
+    return F.instance_norm(x, eps=1e-5)
+
+
 def to_tokens(x: Tensor) -> Tensor:
     """(B, C, D, H, W) -> (B, L, C), L = D*H*W with W fastest; a view where ``x`` is channels-last."""
     return x.flatten(2).transpose(1, 2) if _channels_first(x) else x.movedim(1, -1).flatten(1, -2)

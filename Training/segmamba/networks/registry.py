@@ -9,6 +9,8 @@ from segmamba.errors import UserError
 
 _NETWORKS = {
     "segmamba": ("segmamba.networks.segmamba", "SegMamba"),
+    "segmamba_v1": ("segmamba.networks.segmamba_v1", "SegMambaV1"),
+    "segresmamba": ("segmamba.networks.segresmamba", "SegResMamba"),
     "lightmunet": ("segmamba.networks.lightmunet", "LightMUNet"),
 }
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from segmamba.scan.precision import compute_type, no_autocast
+
 
 def _chunk_length(length: int) -> int:
     """About the square root: as many steps in a chunk as chunks, so that neither loop dominates."""
@@ -130,7 +132,7 @@ class _Recurrence(torch.autograd.Function):
         steps, x, B, C, A, starts = ctx.saved_tensors
         if dy is None:
             dy = torch.zeros_like(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x.device.type):
             ddt, dx, dB, dC, dA = _backward(steps, x, B, C, A, starts, dy, dlast)
         return ddt, dx, dB, dC, dA
 
@@ -143,11 +145,11 @@ def selective_scan_chunked(
     Memory beyond inputs and outputs is of the order of batch x channels x length, since only sqrt(length) chunks of
     states are held at a time. Computed in float64 where u is float64, else in float32; the output has u's dtype.
     """
-    kind = torch.float64 if u.dtype == torch.float64 else torch.float32
+    kind = compute_type(u)
     batch, channels, length = u.shape
     groups, state = B.shape[1], A.shape[1]
     width = channels // groups
-    with torch.autocast(u.device.type, enabled=False):
+    with no_autocast(u.device.type):
         values, steps, rates, B_, C_ = (tensor.to(kind) for tensor in (u, delta, A, B, C))
         if delta_bias is not None:
             steps = steps + delta_bias.to(kind)[:, None]

@@ -19,6 +19,7 @@ from numba import njit
 from segmamba.scan.simd import (
     LANES,
     add,
+    copy_four,
     exp2_product,
     flush,
     fma,
@@ -391,6 +392,7 @@ def gather(shape, true_states, chunks, tokens, splits, partial, total):
     length, blocks, _, _, states = shape
     rows = splits[-1] // blocks
     span = (chunks[1] - chunks[0]) * states * CHUNK
+    whole = true_states // 4 * 4
     for row in range(rows):
         first = True
         for w in range(len(splits) - 1):
@@ -400,8 +402,9 @@ def gather(shape, true_states, chunks, tokens, splits, partial, total):
                 chunk = token // CHUNK
                 at = (w * rows + row) * span + (chunk - chunks[0]) * states * CHUNK + 4 * (token - chunk * CHUNK)
                 to = (row * length + token) * true_states
-                for n in range(0, true_states, 4):
-                    for i in range(n, min(n + 4, true_states)):
-                        value = partial[at + n * CHUNK + i - n]
-                        total[to + i] = value if first else total[to + i] + value
+                for n in range(0, whole, 4):
+                    copy_four(total, to + n, partial, at + n * CHUNK, first)
+                for n in range(whole, true_states):
+                    value = partial[at + whole * CHUNK + n - whole]
+                    total[to + n] = value if first else total[to + n] + value
             first = False

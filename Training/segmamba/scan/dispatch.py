@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -10,6 +11,7 @@ import torch
 
 from segmamba.errors import UserError
 from segmamba.scan.chunked import selective_scan_chunked
+from segmamba.scan.precision import compute_type, no_autocast
 from segmamba.scan.reference import selective_scan_reference
 
 _log = logging.getLogger(__name__)
@@ -17,8 +19,8 @@ _log = logging.getLogger(__name__)
 
 def _reference(u, *rest):
     # The definition computes in whatever it gets; here the promise of float32 (or float64) is kept.
-    kind = torch.float64 if u.dtype == torch.float64 else torch.float32
-    with torch.autocast(u.device.type, enabled=False):
+    kind = compute_type(u)
+    with no_autocast(u.device.type):
         cast = [t.to(kind) if isinstance(t, torch.Tensor) else t for t in (u, *rest)]
         out, last = selective_scan_reference(*cast)
     return out.to(u.dtype), last
@@ -43,6 +45,16 @@ _BACKENDS: dict[str, tuple[tuple[str, ...] | None, Callable | None, Callable]] =
     "reference": (None, None, _reference),
 }
 _test_lock = threading.RLock()
+
+
+def _renew_lock() -> None:
+    global _test_lock
+    _test_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # A thread of the parent may have held the lock; in the child it is gone.
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _self_test(function: Callable, device: torch.device) -> str:
@@ -70,11 +82,13 @@ def _self_test(function: Callable, device: torch.device) -> str:
             (selective_scan_reference, torch.float64, torch.device("cpu")),
             (function, torch.float32, device),
         ):
-            leaves = [t.to(where, kind).requires_grad_() for t in inputs]
+            # In two steps, because not every device has float64.
+            leaves = [t.to(kind).to(where).requires_grad_() for t in inputs]
             out, last = scan(*leaves, True)
-            grads = torch.autograd.grad((out * weight.to(where, kind)).sum(), leaves)
-            results.append([t.detach().to("cpu", torch.float64) for t in (out, last, *grads)])
-        names = ("output", "last state", *(f"gradient of {n}" for n in ["u", "delta", "A", "B", "C", "D", "z", "delta_bias"]))
+            grads = torch.autograd.grad((out * weight.to(kind).to(where)).sum(), leaves)
+            results.append([t.detach().cpu().double() for t in (out, last, *grads)])
+        of = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
+        names = ("output", "last state", *(f"gradient of {name}" for name in of))
         for name, right, got in zip(names, *results, strict=True):
             error = ((got - right).norm() / right.norm()).item()
             if not error < 1e-4:

@@ -12,6 +12,7 @@ import struct
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, models, register_model
 
 LANES = 16
@@ -100,13 +101,14 @@ def _polynomial(builder, coefficients, x):
     return value
 
 
-def _host_has(feature: str) -> bool:
-    return bool(llvm.get_host_cpu_features().get(feature, False))
+def _target_has(feature: str) -> bool:
+    """Whether numba compiles for processors with this feature: the host, unless numba's settings say otherwise."""
+    return f"+{feature}" in cpu_target.target_context.codegen().magic_tuple()[2].split(",")
 
 
 def _fused(builder, a, b, c):
     """``a * b + c`` in one rounding, where the processor can; elsewhere fma would be a call into the C library."""
-    if _host_has("fma") or llvm.get_process_triple().startswith(("aarch64", "arm64")):
+    if _target_has("fma") or llvm.get_process_triple().startswith(("aarch64", "arm64")):
         kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
         function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f32")
         return builder.call(function, [a, b, c])
@@ -114,7 +116,7 @@ def _fused(builder, a, b, c):
 
 
 def _times_power(builder, value, rounded, k, scalef):
-    """``value * 2**k``, where ``rounded`` is k + 1.5 * 2**23; zero or nearly so, infinite or nearly so, out of range."""
+    """``value * 2**k``, where ``rounded`` is k + 1.5 * 2**23; out of range zero or infinity, or nearly so."""
     if scalef:
         # One instruction for every k, where integers need two and a clamp.
         kind = ir.FunctionType(_VECTOR, [_VECTOR, _VECTOR, _VECTOR, ir.IntType(16), _INT])
@@ -134,21 +136,22 @@ def _exp2_of_product(builder, a, b, scalef, b_low=None):
     k = builder.fsub(rounded, _constant(_ROUND))
     f = _fused(builder, a, b, builder.fneg(k))
     if b_low is not None:
-        f = _fma(builder, a, b_low, f)
+        # Not reorderable: LLVM would cancel this sum against the rounding, whatever the other operations allow.
+        f = builder.fadd(builder.fmul(a, b_low, flags=("contract",)), f, flags=("contract",))
     return _times_power(builder, _polynomial(builder, _EXP2, f), rounded, k, scalef)
 
 
 def _exp(builder, x):
     """e**x, relative error 1.5e-7; log2(e) in two parts, so that the error does not grow with |x|."""
     return _exp2_of_product(
-        builder, x, _constant(1.4426950216293335), _host_has("avx512f"), _constant(1.9259629911266175e-8)
+        builder, x, _constant(1.4426950216293335), _target_has("avx512f"), _constant(1.9259629911266175e-8)
     )
 
 
 def _reciprocal(builder, a):
     """1 / a, a >= 1: an estimate and a Newton step where there is one, since division costs as much as eight
     multiplications."""
-    if not _host_has("avx512f"):
+    if not _target_has("avx512f"):
         return builder.fdiv(_constant(1.0), a, flags=_RELAXED)
     kind = ir.FunctionType(_VECTOR, [_VECTOR, _VECTOR, ir.IntType(16)])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.rcp14.ps.512")
@@ -283,6 +286,27 @@ def prefetch(typing, array, index):
 
 
 @intrinsic
+def copy_four(typing, target, to, source, at, fresh):
+    """``target[to : to + 4]`` = (if ``fresh``) or += ``source[at : at + 4]``."""
+
+    def emit(context, builder, signature, args):
+        four = ir.VectorType(_FLOAT, 4)
+
+        def address(array_type, array, index):
+            return builder.bitcast(_address(context, builder, array_type, array, index), four.as_pointer())
+
+        where = address(signature.args[0], args[0], args[1])
+        value = builder.load(address(signature.args[2], args[2], args[3]), align=4)
+        before = builder.load(where, align=4)
+        # Chosen, not multiplied away: what lies in fresh memory may be a NaN.
+        total = builder.select(args[4], value, builder.fadd(before, value))
+        builder.store(total, where, align=4)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, source, types.intp, types.boolean), emit
+
+
+@intrinsic
 def zero(typing):
     """Sixteen zeros."""
 
@@ -358,10 +382,9 @@ def fma_at(typing, a, array, index, c):
 @intrinsic
 def exp2_product(typing, a, b):
     """``2**(a * b)``, relative error 1.5e-7."""
-    scalef = _host_has("avx512f")
 
     def emit(context, builder, signature, args):
-        return _exp2_of_product(builder, *args, scalef)
+        return _exp2_of_product(builder, *args, _target_has("avx512f"))
 
     return vector(vector, vector), emit
 

@@ -1,22 +1,33 @@
 """Random changes of a training patch, each a function of the patch's own seed."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from monai.transforms import RandAdjustContrast, RandAffine, RandFlip, RandGaussianNoise, RandScaleIntensity
+import torch.nn.functional as F
 from torch import Tensor
 
 from segmamba.training.recipe import Augmentation
 
-# Words in label names whose structures a mirror along the axis would exchange.
+# What label names hold whose structures a mirror along the anatomical axis would exchange: parts of words, whole words.
 _SIDES = {
-    "i": ("left", "right", "lh", "rh", "l", "r"),
-    "j": ("anterior", "posterior", "front", "back"),
-    "k": ("superior", "inferior", "upper", "lower"),
+    "left-right": (("left", "right"), {"l", "r", "lh", "rh", "lv", "rv", "la", "ra"}),
+    "front-back": (("anterior", "posterior", "ventral", "dorsal"), {"front", "back", "ant", "post"}),
+    "top-bottom": (("superior", "inferior", "cranial", "caudal", "rostral"), {"upper", "lower", "top", "bottom"}),
 }
 # Anatomical axis of each letter of an orientation code.
-_AXIS = {"L": "i", "R": "i", "A": "j", "P": "j", "S": "k", "I": "k"}
+_AXIS = {
+    "L": "left-right",
+    "R": "left-right",
+    "A": "front-back",
+    "P": "front-back",
+    "S": "top-bottom",
+    "I": "top-bottom",
+}
+# Spacing along an axis, over the finest one, beyond which slices lie too far apart to be turned out of their plane or
+# scaled across: nnU-Net's threshold.
+_COARSE = 3.0
 
 
 def mirror_axes(choice: Augmentation, label_names: list[str], orientation: str) -> tuple[int, ...]:
@@ -28,60 +39,112 @@ def mirror_axes(choice: Augmentation, label_names: list[str], orientation: str) 
     """
     if choice.mirror_axes is not None:
         return tuple(sorted("ijk".index(axis) for axis in set(choice.mirror_axes)))
-    words = {word for name in label_names for word in re.split(r"[^a-z]+", name.lower())}
-    return tuple(axis for axis, letter in enumerate(orientation) if not words.intersection(_SIDES[_AXIS[letter]]))
+    words = {word for name in label_names for word in _words(name)}
+    return tuple(axis for axis, letter in enumerate(orientation) if not _names_side(words, _AXIS[letter]))
+
+
+def _names_side(words: set[str], axis: str) -> bool:
+    parts, whole = _SIDES[axis]
+    return bool(words & whole) or any(part in word for word in words for part in parts)
+
+
+def _words(name: str) -> list[str]:
+    """Lower-case words of a name, written ``left_kidney``, ``LeftKidney``, ``kidneyL`` or ``Left kidney``."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
 class Augmenter:
     """Applies a recipe's augmentation to one patch.
 
+    Rotation and scaling are one map of physical space about the patch's centre, applied by one interpolation: turning
+    the voxels of an anisotropic patch would shear the anatomy, and interpolating twice would blur it.
+
     Args:
         choice: Probabilities and ranges.
         axes: Image axes (i, j, k as 0, 1, 2) that may be mirrored.
-        patch: (i, j, k) size that comes out.
+        spacing: (i, j, k) mm between voxels.
     """
 
-    def __init__(self, choice: Augmentation, axes: tuple[int, ...], patch: tuple[int, int, int]):
-        low, high = choice.scale_range
-        angle = float(np.deg2rad(choice.rotate_degrees))
-        size = tuple(reversed(patch))  # arrays are (k, j, i)
-        self._rotate = RandAffine(
-            prob=choice.rotate_probability, rotate_range=(angle,) * 3, spatial_size=size, padding_mode="zeros"
-        )
-        # MONAI scales the sampling grid by 1 + value: a smaller grid is a larger structure.
-        self._scale = RandAffine(
-            prob=choice.scale_probability,
-            scale_range=((1 / high - 1, 1 / low - 1),) * 3,
-            spatial_size=size,
-            padding_mode="zeros",
-        )
-        self._mirrors = [RandFlip(prob=0.5, spatial_axis=2 - axis) for axis in axes]
-        bright = choice.brightness_range
-        self._intensity = [
-            RandScaleIntensity(factors=(bright[0] - 1, bright[1] - 1), prob=choice.brightness_probability),
-            RandAdjustContrast(prob=choice.gamma_probability, gamma=choice.gamma_range, retain_stats=True),
-            RandGaussianNoise(prob=choice.noise_probability, std=choice.noise_std),
-        ]
+    def __init__(self, choice: Augmentation, axes: Sequence[int], spacing: Sequence[float] | None = None):
+        self._choice, self._axes = choice, tuple(axes)
+        self._spacing = np.array(spacing if spacing is not None else (1.0, 1.0, 1.0))
+        self._fine = self._spacing <= _COARSE * self._spacing.min()
 
     def __call__(self, image: Tensor, label: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Image (C, D, H, W) float32 and label (1 or R, D, H, W) to the same shapes; equal seeds give equal results."""
-        random = np.random.RandomState(seed % 2**32)
-        for spatial in (self._rotate, self._scale):
-            spatial.set_random_state(state=random)
-            spatial.randomize()
-            if spatial._do_transform:
-                image = spatial(image, randomize=False, mode="bilinear")
-                label = spatial(label, randomize=False, mode="nearest")
-        for mirror in self._mirrors:
-            mirror.set_random_state(state=random)
-            mirror.randomize(None)
-            image, label = mirror(image, randomize=False), mirror(label, randomize=False)
-        for change in self._intensity:
-            change.set_random_state(state=random)
-            image = change(image)
-        return _plain(image), _plain(label)
+        random = np.random.default_rng(seed)
+        matrix = self._draw_matrix(random)
+        if matrix is not None:
+            image = moved(image, matrix, self._spacing, "bilinear")
+            label = moved(label, matrix, self._spacing, "nearest")
+        turned = [3 - axis for axis in self._axes if random.random() < 0.5]  # arrays are (C, k, j, i)
+        if turned:
+            image, label = image.flip(turned), label.flip(turned)
+        return self._with_other_intensities(image, random), label
+
+    def _with_other_intensities(self, image: Tensor, random: np.random.Generator) -> Tensor:
+        """Brightness and gamma, each channel's own, and noise."""
+        choice, channels = self._choice, len(image)
+        if random.random() < choice.brightness_probability:
+            factors = random.uniform(*choice.brightness_range, channels).astype(np.float32)
+            image = image * torch.from_numpy(factors)[:, None, None, None]
+        if random.random() < choice.gamma_probability:
+            gammas = random.uniform(*choice.gamma_range, channels)
+            image = torch.stack([with_gamma(x, float(gamma)) for x, gamma in zip(image, gammas, strict=True)])
+        if random.random() < choice.noise_probability:
+            noise = torch.Generator().manual_seed(int(random.integers(2**63)))
+            strength = random.uniform(0, choice.noise_std)
+            image = image + strength * torch.randn(image.shape, generator=noise)
+        return image
+
+    def _draw_matrix(self, random: np.random.Generator) -> np.ndarray | None:
+        """A random map (3, 3) from where a voxel goes to where it comes from, (i, j, k) mm; None for no change.
+
+        Every number is drawn whether it is used or not, so that one probability does not shift the others' draws.
+        """
+        choice, fine = self._choice, self._fine
+        rotates, scales = random.random(2) < (choice.rotate_probability, choice.scale_probability)
+        angles = np.deg2rad(random.uniform(-choice.rotate_degrees, choice.rotate_degrees, 3))
+        # Uniform in the logarithm: structures grow as often as they shrink.
+        factor = float(np.exp(random.uniform(*np.log(choice.scale_range))))
+        if not rotates and not scales:
+            return None
+        matrix = np.eye(3)
+        if rotates:
+            for axis in range(3):
+                one, other = (n for n in range(3) if n != axis)
+                if fine[one] and fine[other]:
+                    turn = np.eye(3)
+                    cos, sin = np.cos(angles[axis]), np.sin(angles[axis])
+                    turn[one, one] = turn[other, other] = cos
+                    turn[one, other], turn[other, one] = -sin, sin
+                    matrix = matrix @ turn
+        if scales:
+            matrix = np.where(fine, 1 / factor, 1.0)[:, None] * matrix
+        return matrix
 
 
-def _plain(x) -> Tensor:
-    """MONAI's MetaTensor as an ordinary, contiguous tensor."""
-    return (x.as_tensor() if hasattr(x, "as_tensor") else torch.as_tensor(x)).contiguous()
+def moved(array: Tensor, matrix: np.ndarray, spacing: np.ndarray, mode: str) -> Tensor:
+    """An array (C, D, H, W) under a linear map of space about its centre; zero where it comes from outside.
+
+    Args:
+        array: Any float type.
+        matrix: (3, 3), from the place of a voxel of the result to the place it is taken from, (i, j, k) mm.
+        spacing: (i, j, k) mm.
+        mode: ``bilinear`` (linear in three dimensions) or ``nearest``.
+    """
+    # torch measures places in half extents of the array, from its centre.
+    extent = np.array(array.shape[:0:-1]) * spacing / 2
+    theta = torch.zeros(1, 3, 4)
+    theta[0, :, :3] = torch.from_numpy(matrix * extent / extent[:, None])
+    grid = F.affine_grid(theta, [1, *array.shape], align_corners=False)
+    return F.grid_sample(array[None], grid.to(array.dtype), mode=mode, padding_mode="zeros", align_corners=False)[0]
+
+
+def with_gamma(channel: Tensor, gamma: float) -> Tensor:
+    """A channel whose intensities, between its extremes, are raised to ``gamma``; mean and deviation stay."""
+    low, high, deviation = channel.min(), channel.max(), channel.std()
+    if not high > low:
+        return channel
+    changed = ((channel - low) / (high - low)) ** gamma
+    return (changed - changed.mean()) / changed.std().clamp_min(1e-8) * deviation + channel.mean()

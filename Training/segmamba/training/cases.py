@@ -2,6 +2,7 @@
 
 import SimpleITK as sitk
 
+from segmamba import images
 from segmamba.data.datasets import Case, Dataset, check_case, read_case_images, read_case_label
 
 
@@ -15,3 +16,15 @@ def read_case(case: Case, dataset: Dataset, warnings: list[str] | None = None) -
     label = read_case_label(case, warnings)
     check_case(channels, label, dataset, case)
     return channels, label
+
+
+def check_cases(cases: list[Case], dataset: Dataset) -> None:
+    """Reads cases that will not be looked at before hours have passed, to find now what is wrong with them.
+
+    Raises:
+        UserError: As :func:`read_case`, or a channel is blank.
+    """
+    for case in cases:
+        channels, _ = read_case(case, dataset, [])
+        for n, channel in enumerate(channels):
+            images.check_values(images.array(channel), str(case.images[min(n, len(case.images) - 1)]), [])

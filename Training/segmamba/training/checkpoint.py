@@ -1,12 +1,14 @@
 """Checkpoints that survive a crash: temporary file, fsync, rename."""
 
+import contextlib
 import os
-import pickle
 from pathlib import Path
 
 import torch
 
 from segmamba.errors import UserError
+
+_KEYS = {"epoch", "seconds", "network", "averaged", "optimiser", "scaler", "random"}
 
 
 def save_checkpoint(path: Path, state: dict) -> None:
@@ -29,9 +31,14 @@ def save_checkpoint(path: Path, state: dict) -> None:
             finally:
                 os.close(folder)
     except (OSError, RuntimeError) as error:  # torch turns a full disk into a RuntimeError
-        temporary.unlink(missing_ok=True)
+        reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
         kept = "; the previous checkpoint is intact" if path.exists() else ""
-        raise UserError(f"{path}: the checkpoint could not be written ({error}){kept}") from error
+        raise UserError(
+            f"{path}: the checkpoint could not be written ({reason}){kept}; make room and go on with --resume auto"
+        ) from error
+    finally:  # not the new checkpoint: that has its name by now
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict:
@@ -41,11 +48,19 @@ def load_checkpoint(path: Path) -> dict:
         UserError: Where there is none or it is damaged.
     """
     if not path.is_file():
-        raise UserError(f"{path}: there is no checkpoint to resume from; start without --resume, or with --resume auto")
+        raise UserError(f"{path}: there is no checkpoint; train the run first")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path}: the checkpoint is damaged or foreign; remove it and start anew") from error
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # damage shows as whatever the bytes happen to mean to the unpickler
+        raise damaged(path) from error
+    if not isinstance(state, dict) or not state.keys() >= _KEYS:
+        raise damaged(path)
+    return state
+
+
+def damaged(path: Path) -> UserError:
+    """What to say of a checkpoint that cannot be read, or does not fit its run."""
+    return UserError(f"{path}: the checkpoint is damaged or foreign; start the run anew in another folder")
 
 
 def random_state(device: torch.device) -> dict:

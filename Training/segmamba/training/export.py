@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from segmamba.data.splits import Fold, split_hash
 from segmamba.errors import UserError
 from segmamba.training.checkpoint import load_checkpoint
 from segmamba.training.recipe import to_dict
-from segmamba.training.run import read_run
-from segmamba.training.trainer import CHECKPOINT, SUMMARY
+from segmamba.training.run import CHECKPOINT, LOG, PLOT, read_run
+from segmamba.training.trainer import read_summary
+
+log = logging.getLogger(__name__)
 
 _CARD_TEXTS = ("name", "version", "description", "licence", "licence_text", "attribution", "authors", "copyright")
 _CARD_KEYS = (*_CARD_TEXTS, "labels", "channels", "scores")
+# Of a label and a channel; everything else of them follows from the training.
+_LABEL_KEYS, _CHANNEL_KEYS = ("colour", "terminology"), ("name", "modality")
 
 
 def export(run_folder: Path, output: Path, card: Path | None = None, overwrite: bool = False) -> Bundle:
@@ -32,13 +37,18 @@ def export(run_folder: Path, output: Path, card: Path | None = None, overwrite: 
     Raises:
         UserError: No run, no checkpoint, or a wrong card.
     """
+    run_folder, output = Path(run_folder), Path(output)
+    texts = _read_card(card) if card else {}
     run = read_run(run_folder)
     state = load_checkpoint(run_folder / CHECKPOINT)
     weights = {key: value.float().numpy() for key, value in state["averaged"].items()}
     fold = Fold(tuple(run["fold"]["train"]), tuple(run["fold"]["val"]))
-    summary = _summary(run_folder)
-    described = _describe(run["metadata"], output, _read_card(card) if card else {})
     recipe = run["recipe"]
+    summary = read_summary(run_folder)
+    if summary is None:
+        log.warning("%s: %d of %d epochs are done and not validated; the package will state no scores",
+                    run_folder, state["epoch"], recipe.train.epochs)  # fmt: skip
+    described = _describe(run["metadata"], output, texts)
     metadata = dataclasses.replace(
         described,
         training={
@@ -58,24 +68,17 @@ def export(run_folder: Path, output: Path, card: Path | None = None, overwrite: 
         scores={**_scores(summary), **described.scores},
         weights={},
     )
-    extra = {
-        f"docs/{name}": run_folder / name for name in ("log.jsonl", "progress.png") if (run_folder / name).is_file()
-    }
-    text = _read_card(card).get("licence_text") if card else None
+    extra = {f"docs/{name}": run_folder / name for name in (LOG, PLOT) if (run_folder / name).is_file()}
+    stated = f"{metadata.licence or 'No licence was stated.'}\n{metadata.attribution}\n"
     return write_bundle(
         output,
         metadata,
         weights,
         readme=model_readme(metadata),
-        licence=text or f"{metadata.licence or 'No licence was stated.'}\n{metadata.attribution}\n",
+        licence=texts.get("licence_text") or stated,
         extra_files=extra,
         overwrite=overwrite,
     )
-
-
-def _summary(folder: Path) -> dict | None:
-    path = folder / SUMMARY
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _scores(summary: dict | None) -> dict[str, Any]:
@@ -93,9 +96,9 @@ def _scores(summary: dict | None) -> dict[str, Any]:
 
 def _read_card(path: Path) -> dict:
     try:
-        card = json.loads(Path(path).read_text(encoding="utf-8"))
+        card = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UserError(f"--card {path} cannot be read: {error.strerror}") from error
+        raise UserError(f"--card {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"--card {path} is not valid JSON: {error}") from error
     if not isinstance(card, dict):
@@ -103,6 +106,17 @@ def _read_card(path: Path) -> dict:
     unknown = sorted(set(card) - set(_CARD_KEYS))
     if unknown:
         raise UserError(f"--card {path}: unknown key {', '.join(unknown)}; allowed are {', '.join(_CARD_KEYS)}")
+    for key in sorted(card):
+        kind, what = (str, "text")
+        if key in ("labels", "scores"):
+            kind, what = dict, "an object"
+        elif key == "channels":
+            kind, what = list, "a list"
+        inner = card[key].values() if key == "labels" and isinstance(card[key], dict) else ()
+        inner = card[key] if key == "channels" and isinstance(card[key], list) else inner
+        if not isinstance(card[key], kind) or not all(isinstance(value, dict) for value in inner):
+            more = f" of objects, one for each of the {key}" if key in ("labels", "channels") else ""
+            raise UserError(f"--card {path}: {key} must be {what}{more}")
     return card
 
 
@@ -120,14 +134,22 @@ def _describe(metadata: Metadata, output: Path, card: dict) -> Metadata:
     for label_name, changes in card.get("labels", {}).items():
         if label_name not in known:
             raise UserError(f"--card: labels.{label_name} is no label of the run; it has {', '.join(known)}")
+        _check_keys(changes, _LABEL_KEYS, f"labels.{label_name}")
         known[label_name].update(changes)
     channels = card.get("channels", [])
     if channels and len(channels) != len(own["channels"]):
         raise UserError(f"--card: channels has {len(channels)} entries, the run {len(own['channels'])}")
-    for channel, changes in zip(own["channels"], channels, strict=False):
-        channel.update(changes)
+    for n, changes in enumerate(channels):
+        _check_keys(changes, _CHANNEL_KEYS, f"channels[{n}]")
+        own["channels"][n].update(changes)
     own["scores"] = reading.plain(card.get("scores", {}))
     return Metadata.from_dict(document, "the run with its --card")
+
+
+def _check_keys(changes: dict, allowed: tuple[str, ...], where: str) -> None:
+    unknown = sorted(set(changes) - set(allowed))
+    if unknown:
+        raise UserError(f"--card: {where}: unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}")
 
 
 def model_readme(metadata: Metadata) -> str:
@@ -136,12 +158,13 @@ def model_readme(metadata: Metadata) -> str:
         f"{n}. {channel.name} ({channel.modality})" for n, channel in enumerate(metadata.channels, start=1)
     )
     dice = metadata.scores.get("dice", {})
+    measured = {name: f"{value:.3f}" for name, value in dice.items() if reading.is_number(value)}
     labels = "\n".join(
-        f"| {label.value} | {label.name} | {format(dice[label.name], '.3f') if label.name in dice else 'not measured'} |"
-        for label in metadata.labels
+        f"| {label.value} | {label.name} | {measured.get(label.name, 'not measured')} |" for label in metadata.labels
     )
     spacing = "each image's own" if metadata.spacing is None else " x ".join(f"{v:g}" for v in metadata.spacing) + " mm"
     training = metadata.training
+    how = metadata.scores.get("how", "").strip() or "no scores were measured"
     return f"""# {metadata.name} {metadata.version}
 
 {metadata.description}
@@ -152,7 +175,8 @@ Not a medical device: for research only.
 
 {channels}
 
-Resampled to {spacing}, patch {" x ".join(map(str, metadata.patch))} voxels (i, j, k), orientation {metadata.orientation}.
+Resampled to {spacing}, patch {" x ".join(map(str, metadata.patch))} voxels (i, j, k), orientation
+{metadata.orientation}.
 
 ## Output
 
@@ -160,14 +184,14 @@ Resampled to {spacing}, patch {" x ".join(map(str, metadata.patch))} voxels (i, 
 |---|---|---|
 {labels}
 
-{metadata.scores.get("how", "").strip().capitalize() or "No scores were measured"}.
+{how[:1].upper()}{how[1:]}.
 
 ## Training
 
 Network `{metadata.network}`, options `{json.dumps(metadata.options)}`, on {training.get("cases", "?")} cases of
-"{training.get("data", "?")}" (data licence: {training.get("licence") or "not stated"}), fold {training.get("fold", "?")},
-{training.get("epochs_done", "?")} epochs, {training.get("date", "?")}.  The whole recipe is in `configs/metadata.json`; the log and the plot of the run
-lie beside this file.
+"{training.get("data", "?")}" (data licence: {training.get("licence") or "not stated"}),
+fold {training.get("fold", "?")}, {training.get("epochs_done", "?")} epochs, {training.get("date", "?")}.
+The whole recipe is in `configs/metadata.json`; the log and the plot of the run lie beside this file.
 
 ## Licence
 

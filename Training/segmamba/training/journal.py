@@ -1,25 +1,29 @@
 """What a run writes beside its weights: a JSON-lines log and a picture of loss and Dice."""
 
 import json
-import os
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from segmamba.atomic import replacing
+from segmamba.errors import UserError
+from segmamba.training.run import LOG, PLOT
 
 
 class Journal:
     """``log.jsonl`` (one object an epoch) and ``progress.png`` in the run's folder."""
 
     def __init__(self, folder: Path):
-        self._folder, self._file = folder, folder / "log.jsonl"
+        self._folder, self._file = folder, folder / LOG
 
     def rows(self) -> list[dict]:
         """All objects written so far."""
         if not self._file.is_file():
             return []
         rows = []
-        for line in self._file.read_text(encoding="utf-8").splitlines():
+        for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 rows.append(json.loads(line))
             except ValueError:
@@ -28,13 +32,30 @@ class Journal:
 
     def cut(self, epoch: int) -> None:
         """Forgets what came after ``epoch`` finished epochs: a resumed run does them again."""
-        kept = [row for row in self.rows() if row["epoch"] <= epoch]
-        self._replace(self._file, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        self._write([row for row in self.rows() if row["epoch"] <= epoch])
 
     def add(self, row: dict) -> None:
-        """Appends one object."""
-        with open(self._file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Appends one object.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        try:
+            with open(self._file, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise _unwritable(self._file, error) from error
+
+    def amend(self, epoch: int, values: dict) -> None:
+        """Adds values to the object of an epoch that is written already."""
+        self._write([row | values if row["epoch"] == epoch else row for row in self.rows()])
+
+    def _write(self, rows: list[dict]) -> None:
+        try:
+            with replacing(self._file) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        except OSError as error:
+            raise _unwritable(self._file, error) from error
 
     def draw(self) -> None:
         """Draws loss and validation Dice over the epochs."""
@@ -42,7 +63,9 @@ class Journal:
         figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
         left = figure.add_subplot()
-        left.plot([r["epoch"] for r in rows], [r["loss"] for r in rows], color="#7a7a7a", lw=1.5, label="training loss")
+        epochs, losses = [row["epoch"] for row in rows], [row["loss"] for row in rows]
+        left.plot(epochs, losses, color="#7a7a7a", marker="o", ms=2, lw=1.5, label="training loss")
+        left.xaxis.set_major_locator(MaxNLocator(integer=True))
         left.set_xlabel("epoch")
         left.set_ylabel("training loss")
         left.grid(alpha=0.25)
@@ -57,12 +80,12 @@ class Journal:
             right.plot(*zip(*points, strict=True), marker="o", ms=3, lw=1.5, label=name) if points else None
         handles = [line for axes in (left, right) for line in axes.get_lines()]
         left.legend(handles, [line.get_label() for line in handles], loc="center right", frameon=False)
-        temporary = self._folder / "progress.png.tmp"
-        figure.savefig(temporary, format="png")
-        os.replace(temporary, self._folder / "progress.png")
+        try:
+            with replacing(self._folder / PLOT) as temporary:
+                figure.savefig(temporary, format="png")
+        except OSError as error:
+            raise _unwritable(self._folder / PLOT, error) from error
 
-    @staticmethod
-    def _replace(path: Path, content: bytes) -> None:
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written ({error.strerror or error}); make room and go on with --resume")

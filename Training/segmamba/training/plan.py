@@ -107,7 +107,7 @@ def make_metadata(dataset: Dataset, names: list[str], recipe: Recipe) -> Metadat
 def automatic_patch(size: tuple[int, int, int], choice: DataChoice) -> tuple[int, int, int]:
     """The median size rounded up to multiples of 8, shrunk along its longest axis until it is small enough."""
     patch = [max(8, -(-n // 8) * 8) for n in size]
-    while np.prod(patch) > choice.max_patch_voxels:
+    while np.prod(patch) > choice.max_patch_voxels and max(patch) > 8:
         longest = int(np.argmax(patch))
         patch[longest] -= 8
     return tuple(patch)

@@ -1,8 +1,9 @@
 """The recipe: every choice of a training run, frozen, each default with its reason."""
 
 import json
-import types
+import math
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ import msgspec
 from segmamba.errors import UserError
 
 Axis = Literal["i", "j", "k"]
+
+_SMALLEST = 8  # voxels along a side of a patch: smaller ones vanish in the networks' lower levels
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,7 +70,8 @@ class Augmentation(_Struct):
     gamma_range: tuple[float, float] = (0.7, 1.5)
     noise_probability: float = 0.1
     noise_std: float = 0.1
-    # None: every axis, without those whose mirror would exchange labels (left/right, anterior/posterior, ...).
+    # Image axes (after orientation).  None: every axis, without those whose mirror would exchange labels (left/right,
+    # anterior/posterior, ...).
     mirror_axes: tuple[Axis, ...] | None = None
 
 
@@ -94,7 +98,7 @@ class Train(_Struct):
     """Length and mechanics of the run."""
 
     epochs: int | None = None  # None: as many as fit into `hours`, else 100
-    hours: float | None = None  # measured with real steps at the start, then frozen as epochs
+    hours: float | None = None  # an upper bound: measured with real steps at the start, then frozen as epochs
     steps_per_epoch: int = 50
     batch: int = 2
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -145,8 +149,10 @@ def load_recipe(
         if not path.is_file():
             raise UserError(f"{where}: no such file; --recipe takes a JSON file")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, UnicodeDecodeError) as error:
+            values = json.loads(path.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise UserError(f"{where} cannot be read: {error.strerror}") from error
+        except ValueError as error:  # UnicodeDecodeError is one, too
             raise UserError(f"{where} is not valid JSON: {error}") from error
         if not isinstance(values, dict):
             raise UserError(f"{where} must hold a JSON object")
@@ -154,34 +160,30 @@ def load_recipe(
         _assign(values, ["network", "name"], network, "--network")
     for change in changes or []:
         key, sign, text = change.partition("=")
-        if not sign or not key:
+        if not sign or not key.strip():
             raise UserError(f"--set {change!r}: write it as key=value, such as train.epochs=20")
         try:
             value = json.loads(text)
         except ValueError:
             value = text
-        _assign(values, key.split("."), value, f"--set {change}")
+        _assign(values, key.strip().split("."), value, f"--set {change}")
     return from_dict(values, where)
 
 
 def from_dict(values: dict, where: str = "recipe") -> Recipe:
-    """A checked recipe from plain values; UserError names the path of a bad key."""
-    unknown = list(_unknown_keys(values, Recipe, ""))
-    if unknown:
-        raise UserError(f"{where}: unknown key {', '.join(unknown)}")
-    try:
+    """A checked recipe from plain values; UserError names the path of every bad key."""
+    problems = list(_wrong_keys(values, Recipe, ""))
+    if not problems:
         recipe = msgspec.convert(values, Recipe)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{where}: {_readable(str(error))}") from error
-    problems = list(_problems(recipe))
+        problems = list(_infinite(recipe, "")) or list(_problems(recipe))
     if problems:
         raise UserError(f"{where}: " + "; ".join(problems))
     return recipe
 
 
 def to_dict(recipe: Recipe) -> dict:
-    """Plain values that ``from_dict`` takes back."""
-    return msgspec.to_builtins(recipe)
+    """Plain JSON values that ``from_dict`` takes back to an equal recipe."""
+    return msgspec.json.decode(msgspec.json.encode(recipe))
 
 
 def _assign(values: dict, path: list[str], value, where: str) -> None:
@@ -193,48 +195,55 @@ def _assign(values: dict, path: list[str], value, where: str) -> None:
     inner[path[-1]] = value
 
 
-def _unknown_keys(values, struct: type, prefix: str):
-    """Every unknown key at once: msgspec alone would stop at the first."""
+def _wrong_keys(values, struct: type, prefix: str) -> Iterator[str]:
+    """Every unknown key and every value of a wrong type at once: msgspec alone would stop at the first."""
     if not isinstance(values, dict):
+        yield f"{prefix.rstrip('.') or 'the recipe'} is {values!r}; it must be a group of keys"
         return
     fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
     for key, value in values.items():
         if key not in fields:
-            yield f"{prefix}{key} (allowed: {', '.join(fields)})"
-            continue
-        for kind in typing.get_args(fields[key]) if _is_union(fields[key]) else (fields[key],):
-            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-                yield from _unknown_keys(value, kind, f"{prefix}{key}.")
+            yield f"unknown key {prefix}{key} (allowed: {', '.join(fields)})"
+        elif isinstance(fields[key], type) and issubclass(fields[key], msgspec.Struct):
+            yield from _wrong_keys(value, fields[key], f"{prefix}{key}.")
+        else:
+            try:
+                msgspec.convert(value, fields[key])
+            except msgspec.ValidationError as error:
+                reason = str(error).partition(" - at `")[0]
+                yield f"{prefix}{key} is {value!r}: {reason[:1].lower()}{reason[1:]}"
 
 
-def _is_union(kind) -> bool:
-    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+def _infinite(values, prefix: str) -> Iterator[str]:
+    """JSON as Python reads it has NaN and Infinity; no choice may be one, and comparisons let NaN through."""
+    if isinstance(values, msgspec.Struct):
+        for name in values.__struct_fields__:
+            yield from _infinite(getattr(values, name), f"{prefix}.{name}" if prefix else name)
+    elif isinstance(values, dict):
+        for key, value in values.items():
+            yield from _infinite(value, f"{prefix}.{key}")
+    elif isinstance(values, (list, tuple)):
+        for value in values:
+            yield from _infinite(value, prefix)
+    elif isinstance(values, float) and not math.isfinite(values):
+        yield f"{prefix} is {values}; it must be a finite number"
 
 
-def _readable(message: str) -> str:
-    """msgspec's "... - at `$.train.epochs`" with the path in front."""
-    text, sign, place = message.partition(" - at `$.")
-    return f"{place.rstrip('`')}: {text[:1].lower()}{text[1:]}" if sign else message
-
-
-def _problems(recipe: Recipe):
+def _problems(recipe: Recipe) -> Iterator[str]:
     """What types cannot say."""
     data, augment, optimiser, train = recipe.data, recipe.augmentation, recipe.optimiser, recipe.train
-    if data.patch is not None and min(data.patch) < 8:
-        yield f"data.patch is {list(data.patch)}; every size must be at least 8"
+    if not 0 <= recipe.seed < 2**63:
+        yield f"seed is {recipe.seed}; it must lie between 0 and 2^63 - 1"
+    if data.patch is not None and min(data.patch) < _SMALLEST:
+        yield f"data.patch is {list(data.patch)}; every size must be at least {_SMALLEST}"
+    if data.max_patch_voxels < _SMALLEST**3:
+        yield f"data.max_patch_voxels is {data.max_patch_voxels}; it must be at least {_SMALLEST**3}"
     if data.spacing is not None and min(data.spacing) <= 0:
         yield f"data.spacing is {list(data.spacing)}; every value must be positive"
     letters = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
     if sorted(letters.get(c, -1) for c in data.orientation) != [0, 1, 2]:
         yield f"data.orientation is {data.orientation!r}; three letters such as LPS or RAS are needed"
-    normalisation = data.normalisation
-    if normalisation.kind == "window" and normalisation.window is None:
-        yield "data.normalisation.window is missing; kind window needs [low, high]"
-    for name, pair in (("window", normalisation.window), ("percentiles", normalisation.percentiles)):
-        if pair is not None and pair[0] >= pair[1]:
-            yield f"data.normalisation.{name} is {list(pair)}; the first value must be the smaller"
-    if not 0 <= data.foreground <= 1:
-        yield f"data.foreground is {data.foreground}; it must lie between 0 and 1"
+    yield from _normalisation_problems(data.normalisation)
     for name in ("rotate", "scale", "brightness", "gamma", "noise"):
         value = getattr(augment, f"{name}_probability")
         if not 0 <= value <= 1:
@@ -243,22 +252,54 @@ def _problems(recipe: Recipe):
         low, high = getattr(augment, name)
         if not 0 < low <= high:
             yield f"augmentation.{name} is {[low, high]}; two positive values, the smaller first, are needed"
-    if optimiser.lr <= 0:
-        yield f"optimiser.lr is {optimiser.lr}; it must be positive"
     for name, value in (
-        ("epochs", train.epochs),
-        ("hours", train.hours),
-        ("steps_per_epoch", train.steps_per_epoch),
-        ("batch", train.batch),
-        ("threads", train.threads),
+        ("optimiser.lr", optimiser.lr),
+        ("optimiser.clip", optimiser.clip),
+        ("train.epochs", train.epochs),
+        ("train.hours", train.hours),
+        ("train.steps_per_epoch", train.steps_per_epoch),
+        ("train.batch", train.batch),
+        ("train.threads", train.threads),
+        ("validation.every", recipe.validation.every),
+        ("validation.cases", recipe.validation.cases),
     ):
         if value is not None and value <= 0:
-            yield f"train.{name} is {value}; it must be positive"
-    if train.workers < 0:
-        yield f"train.workers is {train.workers}; it must be 0 or more"
-    if not 0 <= train.ema < 1:
-        yield f"train.ema is {train.ema}; it must lie in [0, 1)"
-    if recipe.validation.every < 1:
-        yield f"validation.every is {recipe.validation.every}; it must be at least 1"
-    if not 0 <= recipe.validation.overlap < 1:
-        yield f"validation.overlap is {recipe.validation.overlap}; it must lie in [0, 1)"
+            yield f"{name} is {value}; it must be positive"
+    for name, value in (
+        ("augmentation.rotate_degrees", augment.rotate_degrees),
+        ("augmentation.noise_std", augment.noise_std),
+        ("optimiser.weight_decay", optimiser.weight_decay),
+        ("optimiser.warmup_steps", optimiser.warmup_steps),
+        ("optimiser.poly_power", optimiser.poly_power),
+        ("train.workers", train.workers),
+    ):
+        if value < 0:
+            yield f"{name} is {value}; it must be 0 or more"
+    if not 0 <= data.foreground <= 1:
+        yield f"data.foreground is {data.foreground}; it must lie between 0 and 1"
+    for name, value in (
+        ("optimiser.momentum", optimiser.momentum),
+        ("train.ema", train.ema),
+        ("validation.overlap", recipe.validation.overlap),
+    ):
+        if not 0 <= value < 1:
+            yield f"{name} is {value}; it must be at least 0 and less than 1"
+    if optimiser.kind == "sgd" and optimiser.momentum == 0:
+        yield "optimiser.momentum is 0; Nesterov's method needs a positive one"
+
+
+def _normalisation_problems(choice: NormalisationChoice) -> Iterator[str]:
+    path = "data.normalisation"
+    if choice.kind == "window" and choice.window is None:
+        yield f"{path}.window is missing; kind window needs [low, high]"
+    for name, pair, owner in (("window", choice.window, "window"), ("percentiles", choice.percentiles, "percentile")):
+        if pair is None:
+            continue
+        if choice.kind != owner:
+            yield f"{path}.{name} is given, but kind is {choice.kind!r}; it belongs to kind {owner!r}"
+        elif pair[0] >= pair[1]:
+            yield f"{path}.{name} is {list(pair)}; the first value must be the smaller"
+        elif name == "percentiles" and not 0 <= pair[0] < pair[1] <= 100:
+            yield f"{path}.{name} is {list(pair)}; percentiles lie between 0 and 100"
+    if choice.kind == "auto" and choice.region != "all":
+        yield f"{path}.region is {choice.region!r}, but kind 'auto' chooses the region itself; name a kind"

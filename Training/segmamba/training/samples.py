@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from segmamba.atomic import replacing
 from segmamba.bundle import Metadata
 from segmamba.data.datasets import Case, Dataset
+from segmamba.errors import UserError
 from segmamba.inference.preprocess import prepare, prepare_label
 from segmamba.training.augmentation import Augmenter
 from segmamba.training.cases import read_case
@@ -26,34 +27,48 @@ def prepare_cases(dataset: Dataset, cases: list[Case], metadata: Metadata, folde
     """Writes every case as the network sees it: ``NAME.image.npy`` (C, D, H, W), ``NAME.label.npy`` (D, H, W).
 
     What is there already is kept, so that a resumed run does not prepare again; the preparation is the inference's own.
+    That the files are those of this data set is the caller's to know: a run checks the hashes of its data, a new one
+    begins with an empty folder.
+
+    Raises:
+        UserError: A case cannot be used, or the folder cannot be written.
     """
+    try:
+        _prepare_cases(dataset, cases, metadata, folder, bar)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror or error}); make room or name another folder with -o"
+        ) from error
+
+
+def _prepare_cases(dataset: Dataset, cases: list[Case], metadata: Metadata, folder: Path, bar: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stamp = folder / "prepared.json"
     wanted = json.dumps(
         [metadata.to_dict()["segmamba"][key] for key in ("channels", "spacing", "orientation")], sort_keys=True
     )
-    if stamp.is_file() and stamp.read_text() != wanted:
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
         for old in folder.glob("*.npy"):
             old.unlink()
-    stamp.write_text(wanted)
-    for case in tqdm(cases, desc="preparing", unit="case", disable=not bar):
+        with replacing(stamp) as temporary:
+            temporary.write_text(wanted, encoding="utf-8")
+    for case in tqdm(cases, desc="preparing", unit="case", leave=False, disable=not bar):
         image_file, label_file = folder / f"{case.name}.image.npy", folder / f"{case.name}.label.npy"
         if image_file.is_file() and label_file.is_file():
             continue
         warnings: list[str] = []
         channels, label = read_case(case, dataset, warnings)
         prepared = prepare(channels, metadata, warnings)
-        for warning in warnings:
-            log.warning("%s: %s", case.name, warning)
+        with tqdm.external_write_mode():  # a line between two states of the bar, not in the middle of one
+            for warning in warnings:
+                log.warning("%s: %s", case.name, warning)
         _save(image_file, prepared.array)
         _save(label_file, prepare_label(label, prepared.grid))
 
 
 def _save(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.save(file, array)
-    os.replace(temporary, path)
 
 
 @dataclass(frozen=True)

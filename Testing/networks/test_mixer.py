@@ -1,0 +1,47 @@
+"""The Mamba mixer: orders of the directions, shapes, initialisation."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from segmamba.networks.mixer import Mamba, inter_slice_order
+
+
+def test_the_inter_slice_order_reads_across_the_slices():
+    order, inverse = inter_slice_order(12, 3)
+    # new[i * k + s] = old[s * (L / k) + i]
+    assert order.tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
+    assert order[inverse].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize(("length", "nslices"), [(1, 8), (7, 3), (10, 4), (64, 64), (5, 8)])
+def test_the_inter_slice_order_is_a_permutation_for_every_length(length, nslices):
+    order, inverse = inter_slice_order(length, nslices)
+    assert sorted(order.tolist()) == list(range(length))
+    assert order[inverse].tolist() == list(range(length))
+
+
+def test_time_steps_start_between_a_thousandth_and_a_tenth():
+    mixer = Mamba(16, directions=3, nslices=4)
+    for suffix in ("", "_b", "_s"):
+        dt = F.softplus(getattr(mixer, f"dt_proj{suffix}").bias)
+        assert float(dt.min()) > 0.9e-3
+        assert float(dt.max()) < 0.11
+        a = torch.exp(getattr(mixer, f"A{suffix}_log"))
+        assert torch.allclose(a[0], torch.arange(1.0, 17.0))
+
+
+def test_the_plain_mixer_is_causal():
+    torch.manual_seed(0)
+    mixer = Mamba(8).eval()
+    x = torch.randn(1, 20, 8)
+    changed = x.clone()
+    changed[:, 12:] = 0
+    with torch.inference_mode():
+        assert torch.allclose(mixer(x)[:, :12], mixer(changed)[:, :12], atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [{"directions": 4}, {"directions": 3}, {"directions": 3, "nslices": 0}])
+def test_wrong_directions_are_refused(wrong):
+    with pytest.raises(ValueError, match="directions|nslices"):
+        Mamba(8, **wrong)
