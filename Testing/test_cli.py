@@ -10,6 +10,7 @@ import time
 
 import pytest
 import SimpleITK as sitk
+
 from segmamba import __version__, cli
 
 

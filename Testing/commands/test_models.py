@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+
 from segmamba.settings import user_models_folder
 
 

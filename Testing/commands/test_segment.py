@@ -5,9 +5,10 @@ import json
 
 import numpy as np
 import pytest
-import segmamba
 import SimpleITK as sitk
 from PIL import Image
+
+import segmamba
 
 
 def read(path):
@@ -125,7 +126,7 @@ def test_of_several_series_one_is_chosen_by_its_uid(done, refused, tmp_path, vol
 def test_the_mask_of_a_real_image_has_its_exact_geometry(done, tmp_path, reference_data, tiny_model, suffix):
     source = reference_data / "data" / "hippocampus" / "imagesTr" / "hippocampus_001.nii.gz"
     mask = tmp_path / f"mask{suffix}"
-    done("segment", source, "-o", mask, "--model", tiny_model, "--overlap", "0")
+    done("segment", source, "-o", mask, "--model", tiny_model, "--roi", "0:9,0:9,0:9")
     assert place(read(mask)) == place(read(source))
 
 
@@ -157,7 +158,8 @@ def test_json_tells_everything_and_stands_alone_on_standard_output(done, tmp_pat
     assert found["output"] == str(tmp_path / "mask.nrrd")
     assert (found["model"], found["version"], found["warnings"]) == ("tiny", "1.2.0", [])
     assert found["names"] == {"1": "Front", "2": "Back"}
-    assert found["voxels"] == reference.voxels and found["volumes_ml"] == reference.volumes_ml
+    assert found["voxels"] == reference.voxels
+    assert found["volumes_ml"] == pytest.approx(reference.volumes_ml)  # a NIfTI header keeps spacing in 32 bits
     assert found["backend"] == reference.backend != "" and found["seconds"] > 0
 
 
@@ -270,7 +272,9 @@ def test_a_channel_on_another_grid_is_resampled_with_a_warning(command, tmp_path
     outcome = command("segment", *four_images, "-o", tmp_path / "mask.nrrd", "--model", tiny_regions)
     assert outcome.status == 0 and outcome.err.count("\n") == 1
     assert outcome.err.startswith("segmamba: warning: ") and str(four_images[2]) in outcome.err
-    assert place(read(tmp_path / "mask.nrrd")) == place(read(four_images[0]))
+    # The header of NRRD keeps spacing times direction, which costs the last bit of either.
+    for found, wanted in zip(place(read(tmp_path / "mask.nrrd")), place(read(four_images[0])), strict=True):
+        assert np.allclose(found, wanted, rtol=1e-14)
 
 
 def test_a_warning_is_said_once_though_the_preview_reads_the_image_again(command, tmp_path, volume, tiny_model):

@@ -106,14 +106,14 @@ def test_scaling_makes_structures_larger_and_smaller_within_the_range():
     assert 0.66 < min(sizes) < 0.8 and 1.25 < max(sizes) < 1.45
 
 
-@pytest.mark.parametrize("spacing", [(1, 1, 1), (1.0, 2.0, 0.8), (0.7, 0.7, 2.0)])
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (1.0, 2.0, 1.4), (0.7, 0.7, 2.0)])
 def test_a_rotated_ball_stays_a_ball_whatever_the_spacing(spacing):
     shape = (24, 40, 44)
     centre = [(n - 1) / 2 for n in shape]
     axes = np.ix_(*(((np.arange(n) - c) * mm) ** 2 for n, c, mm in zip(shape, centre, spacing[::-1], strict=True)))
     blob = torch.from_numpy(np.exp(-sum(axes) / 50).astype(np.float32))[None]  # 5 mm wide whatever the direction
     stretched = torch.from_numpy(np.exp(-(axes[0] + axes[1] + axes[2] / 4) / 50).astype(np.float32))[None]
-    augmenter = Augmenter(only(rotate_probability=1.0, rotate_degrees=45), (), spacing)
+    augmenter = Augmenter(only(rotate_probability=1.0, rotate_degrees=30), (), spacing)
     inner = (..., slice(6, -6), slice(8, -8), slice(8, -8))  # corners come from outside
     for seed in range(5):
         assert (augmenter(blob, blob, seed)[0] - blob)[inner].abs().max() < 0.06

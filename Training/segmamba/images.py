@@ -25,7 +25,7 @@ from segmamba import dicom
 from segmamba.atomic import replacing
 from segmamba.errors import UserError
 from segmamba.grid import Grid, grid_with_spacing, squared, warn
-from segmamba.image_headers import check_header, several, squared_nifti
+from segmamba.image_headers import check_header, nifti_not_finite, several, squared_nifti
 from segmamba.segmentation_file import write_segmentation_nrrd
 
 __all__ = [
@@ -103,7 +103,21 @@ def read_image(path: str | os.PathLike, series: str | None = None, warnings: lis
             image = sitk.ReadImage(str(copy))
     except MemoryError as error:
         raise UserError(f"{path}: the image does not fit into this machine's memory: crop it first") from error
-    return check_image(image, str(path), warnings)
+    return check_image(_not_finite_again(image, path), str(path), warnings)
+
+
+def _not_finite_again(image: sitk.Image, path: Path) -> sitk.Image:
+    """The image with NaN where its NIfTI file holds none or infinite numbers, and ITK's reader put 0."""
+    if "float" not in image.GetPixelIDTypeAsString():
+        return image
+    places = nifti_not_finite(path)
+    if not places.size:
+        return image
+    values = sitk.GetArrayFromImage(image)
+    values.reshape(-1)[places] = np.nan
+    result = sitk.GetImageFromArray(values, isVector=False)
+    result.CopyInformation(image)
+    return result
 
 
 def check_image(image: sitk.Image, name: str, warnings: list[str] | None = None) -> sitk.Image:

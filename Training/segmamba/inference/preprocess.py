@@ -134,7 +134,7 @@ def prepare_label(label: sitk.Image, grid: Grid) -> np.ndarray:
         array = np.rint(array)
     low, high = array.min(), array.max()
     kind = np.uint8 if low >= 0 and high < 256 else np.uint16 if low >= 0 and high < 65536 else np.int32
-    return np.ascontiguousarray(array, dtype=kind)
+    return np.array(array, dtype=kind, order="C")  # always a copy: the view ends with its image
 
 
 def model_grid(oriented: Grid, spacing: Sequence[float] | None) -> Grid:

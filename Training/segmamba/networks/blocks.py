@@ -46,8 +46,17 @@ class TransposedConv(nn.Module):
 
 
 def instance_norm(x: Tensor) -> Tensor:
-    """Instance norm without affine parameters (eps 1e-5)."""
+    """Instance norm without affine parameters (eps 1e-5); a single voxel is its own mean and becomes zero."""
+    if x.shape[2:].numel() == 1:
+        return x - x  # torch refuses this case
     return F.instance_norm(x, eps=1e-5)
+
+
+class InstanceNorm(nn.Module):
+    """:func:`instance_norm` as a module without parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return instance_norm(x)
 
 
 def to_tokens(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmamba.networks.blocks import from_tokens, instance_norm, to_tokens
+from segmamba.networks.blocks import InstanceNorm, from_tokens, instance_norm, to_tokens
 from segmamba.networks.decoder import SkipDecoderNetwork
 from segmamba.networks.mixer import Mamba
 
@@ -65,8 +65,8 @@ class MambaEncoder(nn.Module):
             [nn.Sequential(nn.Conv3d(in_channels, widths[0], 7, stride=2, padding=3))]
         )
         for narrow, wide in itertools.pairwise(widths):
-            norm = nn.InstanceNorm3d(narrow)  # no parameters: the convolution's key is "1"
-            self.downsample_layers.append(nn.Sequential(norm, nn.Conv3d(narrow, wide, 2, stride=2)))
+            # The norm has no parameters; its place makes the convolution's key "1".
+            self.downsample_layers.append(nn.Sequential(InstanceNorm(), nn.Conv3d(narrow, wide, 2, stride=2)))
         self.stages = nn.ModuleList(
             nn.Sequential(*(MambaLayer(width, nslices) for _ in range(depth)))
             for width, depth, nslices in zip(widths, depths, NSLICES, strict=True)

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmamba.networks.blocks import Conv, channels_last, from_tokens, instance_norm, padded_to_multiple, to_tokens
+from segmamba.networks.blocks import (
+    Conv,
+    InstanceNorm,
+    channels_last,
+    from_tokens,
+    instance_norm,
+    padded_to_multiple,
+    to_tokens,
+)
 from segmamba.networks.mixer import Mamba
 from segmamba.networks.segmamba import NSLICES, ChannelMLP, MambaLayer
 
@@ -53,8 +61,7 @@ class ResMambaBlock(nn.Module):
         h = F.relu(instance_norm(self.proj4(h)))
         # Twice the halved size is one plane too many for an odd axis: the first one goes.
         extra = [2 * n - size for n, size in zip(h.shape[2:], x.shape[2:], strict=True)]
-        h = self.proj5(h)[(..., *(slice(n, None) for n in extra))]
-        return F.relu(instance_norm(h)) + x
+        return F.relu(instance_norm(self.proj5(h)))[(..., *(slice(n, None) for n in extra))] + x
 
     def _mix(self, h: Tensor) -> Tensor:
         size = h.shape[2:]
@@ -75,9 +82,9 @@ class ResMambaEncoder(nn.Module):
         for narrow, wide in itertools.pairwise(widths):
             self.downsample_layers.append(
                 nn.Sequential(
-                    nn.InstanceNorm3d(narrow),
+                    InstanceNorm(),
                     nn.Conv3d(narrow, narrow, 3, padding=1),
-                    nn.InstanceNorm3d(narrow),
+                    InstanceNorm(),
                     nn.Conv3d(narrow, wide, 2, stride=2),
                 )
             )

@@ -211,7 +211,10 @@ def _wrong_keys(values, struct: type, prefix: str) -> Iterator[str]:
                 msgspec.convert(value, fields[key])
             except msgspec.ValidationError as error:
                 reason = str(error).partition(" - at `")[0]
-                yield f"{prefix}{key} is {value!r}: {reason[:1].lower()}{reason[1:]}"
+                reason = f"{reason[:1].lower()}{reason[1:]}"
+                if typing.get_origin(fields[key]) is Literal:
+                    reason = f"allowed are {', '.join(map(repr, typing.get_args(fields[key])))}"
+                yield f"{prefix}{key} is {value!r}: {reason}"
 
 
 def _infinite(values, prefix: str) -> Iterator[str]:

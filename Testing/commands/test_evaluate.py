@@ -1,0 +1,122 @@
+"""``segmamba evaluate``: Dice and volumes of masks against references, as CSV, JSON and text."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+
+def save(values, path, spacing=(1, 2, 5)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(np.asarray(values, np.uint8))
+    image.SetSpacing(spacing)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def block(*slices):
+    """Labels in boxes of 8 x 8 x 8 voxels: (value, start, stop) along k."""
+    values = np.zeros((8, 8, 8), np.uint8)
+    for value, start, stop in slices:
+        values[start:stop] = value
+    return values
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two cases: one half right with a label missed, one with a label that is in neither mask."""
+    save(block((1, 0, 4)), tmp_path / "masks" / "one.nii.gz")
+    save(block((1, 2, 6), (2, 6, 8)), tmp_path / "set" / "labelsTr" / "one.nii.gz")
+    save(block((1, 0, 2)), tmp_path / "masks" / "two.nrrd")
+    save(block((1, 0, 2)), tmp_path / "set" / "labelsTr" / "two.nii.gz")
+    save(block((1, 0, 2)), tmp_path / "set" / "labelsTr" / "not_predicted.nii.gz")
+    return tmp_path / "masks", tmp_path / "set" / "labelsTr"
+
+
+def describe(folder):
+    """A dataset.json beside the references."""
+    for name in ("one", "two", "not_predicted"):
+        save(block(), folder / "imagesTr" / f"{name}_0000.nii.gz")
+    about = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "head": 1, "body": 2}, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(about))
+
+
+def test_summary_and_table(done, tmp_path, folders):
+    describe(tmp_path / "set")
+    found = json.loads(done("evaluate", *folders, "-o", tmp_path / "new" / "report", "--json"))
+    assert found == json.loads((tmp_path / "new" / "report" / "summary.json").read_text())
+    assert found["cases"] == 2
+    # head: 2 * 2 / (4 + 4) and 1; body: missed in the one, in neither mask of the other.
+    assert found["labels"]["head"] == {"dice": 0.75, "measured": 2, "misses": 0, "extra": 0}
+    assert found["labels"]["body"] == {"dice": 0.0, "measured": 1, "misses": 1, "extra": 0}
+    assert found["mean_dice"] == 0.375 and "left out" in found["empty"]
+    with open(tmp_path / "new" / "report" / "cases.csv", newline="", encoding="utf-8") as file:
+        rows = {(row["case"], row["label"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 4
+    assert float(rows["one", "head"]["dice"]) == 0.5 and rows["two", "body"]["dice"] == ""
+    slab = 64 * 10 / 1000  # ml in one layer along k
+    assert float(rows["one", "head"]["predicted_ml"]) == pytest.approx(4 * slab)
+    assert float(rows["one", "body"]["difference_ml"]) == pytest.approx(-2 * slab)
+
+
+def test_text_has_a_line_a_label(done, tmp_path, folders):
+    describe(tmp_path / "set")
+    lines = done("evaluate", *folders, "-o", tmp_path / "report").splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["label", "Dice", "cases", "misses", "extra"],
+        ["head", "0.7500", "2", "0", "0"],
+        ["body", "0.0000", "1", "1", "0"],
+    ]
+
+
+def test_labels_may_be_named_by_another_data_set(done, tmp_path, folders):
+    describe(tmp_path / "named")
+    save(block(), tmp_path / "named" / "labelsTr" / "one.nii.gz")
+    for name in ("two", "not_predicted"):
+        save(block(), tmp_path / "named" / "labelsTr" / f"{name}.nii.gz")
+    out = done("evaluate", *folders, "-o", tmp_path / "report", "--dataset", tmp_path / "named", "--json")
+    assert set(json.loads(out)["labels"]) == {"head", "body"}
+
+
+def test_without_names_every_value_is_a_label(done, tmp_path, folders):
+    found = json.loads(done("evaluate", *folders, "-o", tmp_path / "report", "--json"))
+    assert set(found["labels"]) == {"1", "2"} and found["labels"]["1"]["dice"] == 0.75
+
+
+def test_two_files_are_one_case(done, tmp_path, folders):
+    masks, references = folders
+    out = done("evaluate", masks / "one.nii.gz", references / "one.nii.gz", "-o", tmp_path / "report", "--json")
+    assert json.loads(out)["cases"] == 1
+
+
+def test_a_mask_against_itself_is_perfect(done, tmp_path, image, tiny_model):
+    done("segment", image, "-o", tmp_path / "mask.seg.nrrd", "--model", tiny_model)
+    done("segment", image, "-o", tmp_path / "mask.nii.gz", "--model", tiny_model)
+    out = done("evaluate", tmp_path / "mask.seg.nrrd", tmp_path / "mask.nii.gz", "-o", tmp_path / "report", "--json")
+    assert {label["dice"] for label in json.loads(out)["labels"].values()} == {1.0}
+
+
+def test_masks_that_are_empty_everywhere_have_no_dice(done, tmp_path):
+    mask = save(block(), tmp_path / "a.nii.gz")
+    found = json.loads(done("evaluate", mask, mask, "-o", tmp_path / "report", "--json"))
+    assert found["mean_dice"] is None and found["labels"] == {}
+    assert (tmp_path / "report" / "cases.csv").read_text().startswith("case,label,dice")
+
+
+def test_nested_regions_count_what_is_painted_over_them(done, tmp_path):
+    (tmp_path / "set").mkdir()
+    about = {
+        "channel_names": {"0": "T1"},
+        "labels": {"background": 0, "WT": [1, 2, 3], "TC": [1, 3], "ET": [3]},
+        "regions_class_order": [2, 1, 3],
+        "file_ending": ".nii.gz",
+    }
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(about))
+    save(block(), tmp_path / "set" / "imagesTr" / "a_0000.nii.gz")
+    truth = save(block((2, 0, 6), (1, 2, 4), (3, 3, 4)), tmp_path / "set" / "labelsTr" / "a.nii.gz")
+    mask = save(block((2, 0, 6), (1, 2, 5)), tmp_path / "a.nii.gz")
+    found = json.loads(done("evaluate", mask, truth, "-o", tmp_path / "report", "--json"))
+    dice = {name: label["dice"] for name, label in found["labels"].items()}
+    assert dice == {"WT": 1.0, "TC": pytest.approx(2 * 2 / 5), "ET": 0.0}

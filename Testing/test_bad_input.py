@@ -1,0 +1,467 @@
+"""Every mistake of the user's: one sentence that names the file or option, status 2, nothing written, no noise."""
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import segmamba
+from segmamba.errors import UserError
+
+
+@pytest.fixture
+def segment(refused, tmp_path, tiny_model):
+    """``segment`` of an image, which must be refused with the given words."""
+
+    def call(image, *words, more=(), model=tiny_model, output="mask.nii.gz"):
+        images = image if isinstance(image, list) else [image]
+        return refused(["segment", *images, "-o", tmp_path / output, "--model", model, *more], *words)
+
+    return call
+
+
+def save(image, path) -> Path:
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def filled(values, dtype=np.float32) -> sitk.Image:
+    return sitk.GetImageFromArray(np.asarray(values, dtype))
+
+
+# Images
+
+
+def test_a_missing_file(segment, tmp_path):
+    segment(tmp_path / "gone.nii.gz", tmp_path / "gone.nii.gz", "no such file")
+
+
+def test_a_name_too_long_for_any_file(segment, tmp_path):
+    segment(tmp_path / ("x" * 300), "no such file")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "scan.nii.gz", "scan.nii", "scan.nrrd", "scan.mha", "scan.dcm"])
+@pytest.mark.parametrize("content", [b"", b"a letter, no image\n" * 40], ids=["empty", "text"])
+def test_a_file_that_is_no_image(segment, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    segment(tmp_path / name, tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_a_file_cut_short(segment, tmp_path, make_volume, suffix):
+    path = save(make_volume(), tmp_path / f"scan{suffix}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    segment(path, path)
+
+
+def test_a_folder_without_dicom(segment, tmp_path):
+    (tmp_path / "empty").mkdir()
+    segment(tmp_path / "empty", tmp_path / "empty", "no DICOM")
+
+
+def test_a_2d_image(segment, tmp_path):
+    segment(save(filled(np.arange(64).reshape(8, 8)), tmp_path / "flat.nrrd"), tmp_path / "flat.nrrd", "2D", "3D")
+
+
+def test_a_4d_image(segment, tmp_path, volume):
+    series = sitk.JoinSeries([volume, volume, volume])
+    for name in ("series.nii.gz", "series.nrrd"):
+        segment(save(series, tmp_path / name), tmp_path / name, "3 volumes")
+
+
+def test_a_colour_image(segment, tmp_path, volume):
+    picture = sitk.Compose([volume, volume, volume])
+    segment(save(picture, tmp_path / "colour.mha"), tmp_path / "colour.mha", "3 values")
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_wrong_number_of_channels(segment, four_images, tiny_regions, count):
+    images = [*four_images, *four_images][:count]
+    segment(images, "needs 4 images", "T1 (MR), T1Gd (MR), T2 (MR), FLAIR (MR)", f"{count} given", model=tiny_regions)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.zeros((9, 9, 9)), ["blank", "0"]),
+        (np.full((9, 9, 9), 7.5), ["blank", "7.5"]),
+        (np.full((9, 9, 9), np.nan), ["NaN"]),
+        (np.full((9, 9, 9), np.inf), ["infinite"]),
+        (np.where(np.arange(729).reshape(9, 9, 9) % 2, np.nan, 3), ["blank", "3"]),
+    ],
+    ids=["zero", "constant", "nan", "inf", "constant and nan"],
+)
+def test_a_volume_that_shows_nothing(segment, tmp_path, suffix, values, words):
+    path = save(filled(values), tmp_path / f"scan{suffix}")
+    segment(path, path, *words)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".nii.gz", np.float32), (".nii", np.float64), (".nrrd", np.float32), (".mha", np.float64)]
+)
+def test_some_nan_and_infinite_voxels_are_counted_in_a_warning(command, tmp_path, volume, tiny_model, suffix, kind):
+    values = sitk.GetArrayFromImage(volume).astype(kind)
+    values[3, 4, 5], values[6, 7, 8], values[0, 0, 0] = np.nan, np.inf, -np.inf
+    image = filled(values, kind)
+    image.CopyInformation(volume)
+    path = save(image, tmp_path / f"scan{suffix}")
+    files = ["-o", tmp_path / "mask.nii.gz", "--preview", tmp_path / "preview.png", "--json"]
+    outcome = command("segment", path, "--model", tiny_model, *files)
+    assert outcome.status == 0 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith(f"segmamba: warning: {path}: 3 voxels of {values.size}")
+    assert json.loads(outcome.out)["warnings"] == [outcome.err.removeprefix("segmamba: warning: ").strip()]
+    assert (tmp_path / "mask.nii.gz").exists() and (tmp_path / "preview.png").exists()
+
+
+def with_header(volume, path, form, place, *values) -> Path:
+    """A NIfTI file with other numbers at a place of its header."""
+    save(volume, path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into(form, content, place, *values)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("spacing", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_spacing_that_is_not_positive(segment, tmp_path, volume, spacing):
+    path = with_header(volume, tmp_path / "scan.nii", "<f", 84, spacing)  # pixdim[2]
+    segment(path, path, "spacing")
+    path = with_line(volume, tmp_path / "scan.mha", b"ElementSpacing", b"ElementSpacing = 0.9 %g 1.5" % spacing)
+    segment(path, path, "spacing")
+
+
+def with_line(volume, path, begin, line) -> Path:
+    """A MetaImage file with another line in its header."""
+    save(volume, path)
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join(line if old.startswith(begin) else old for old in lines))
+    return path
+
+
+def test_a_direction_that_cannot_be_inverted(segment, tmp_path, volume):
+    rows = (1, 0, 0, 5, 0, 1, 0, 5, 0, 1, 0, 5)
+    path = with_header(volume, tmp_path / "scan.nii", "<12f", 280, *rows)  # srow
+    segment(path, path, "singular")
+    path = with_line(volume, tmp_path / "scan.mha", b"TransformMatrix", b"TransformMatrix = 1 0 0 0 1 0 0 1 0")
+    segment(path, path, "singular")
+    path = tmp_path / "scan.nrrd"
+    path.write_bytes(
+        b"NRRD0004\ntype: uchar\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\n"
+        b"space directions: (1,0,0) (0,1,0) (1,1,0)\nspace origin: (0,0,0)\nencoding: raw\n\n" + bytes(range(8))
+    )
+    segment(path, path, "do not span space")
+
+
+def test_python_refuses_with_the_same_sentence(segment, tmp_path, tiny_model):
+    path = save(filled(np.zeros((9, 9, 9))), tmp_path / "scan.nii.gz")
+    told = segment(path)
+    with pytest.raises(UserError) as error:
+        segmamba.Segmenter(tiny_model)(path)
+    assert told == f"segmamba: {error.value}\n"
+
+
+def test_python_names_an_image_in_memory_by_its_channel(tiny_model):
+    with pytest.raises(UserError, match=r"image 1 \(T1\).*blank"):
+        segmamba.Segmenter(tiny_model)(filled(np.zeros((9, 9, 9))))
+
+
+# Outputs
+
+
+@pytest.mark.parametrize(
+    ("option", "allowed"),
+    [("-o", ".seg.nrrd"), ("--probabilities", ".nrrd"), ("--uncertainty", ".mha"), ("--statistics", ".csv"),
+     ("--preview", ".png")],
+)  # fmt: skip
+def test_an_unknown_output_format(refused, tmp_path, image, tiny_model, option, allowed):
+    outputs = {"-o": tmp_path / "mask.nrrd", option: tmp_path / "out.xyz"}
+    arguments = [part for pair in outputs.items() for part in pair]
+    refused(["segment", image, "--model", tiny_model, *arguments], tmp_path / "out.xyz", allowed)
+
+
+@pytest.mark.parametrize("option", ["-o", "--probabilities", "--uncertainty", "--statistics", "--preview"])
+def test_an_output_in_a_missing_folder_or_below_a_file(refused, tmp_path, image, tiny_model, option):
+    suffix = {"--statistics": ".csv", "--preview": ".png"}.get(option, ".nrrd")
+    for folder, word in ((tmp_path / "missing", "does not exist"), (image, "not a folder")):
+        outputs = {"-o": tmp_path / "mask.nrrd", option: folder / f"out{suffix}"}
+        arguments = [part for pair in outputs.items() for part in pair]
+        refused(["segment", image, "--model", tiny_model, *arguments], folder, word)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that even root cannot write to")
+def test_an_output_in_a_folder_that_cannot_be_written(refused, image, tiny_model):
+    refused(["segment", image, "-o", "/proc/mask.nrrd", "--model", tiny_model], "/proc/mask.nrrd", "cannot be written")
+
+
+def test_an_output_that_is_a_folder(segment, tmp_path, image):
+    (tmp_path / "results.nrrd").mkdir()
+    segment(image, tmp_path / "results.nrrd", "folder", output="results.nrrd")
+
+
+def test_an_output_that_would_overwrite_the_image_or_another_output(segment, tmp_path, image):
+    segment(image, "--output", image, output=image.name)
+    more = ["--uncertainty", tmp_path / "mask.nrrd"]
+    segment(image, "--uncertainty", "--output", more=more, output="mask.nrrd")
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--device", "tpu"], ["--device tpu", "unknown", "cpu"]),
+        (["--device", "cuda:99"], ["--device cuda:99", "is not here", "cpu"]),
+        (["--precision", "fp8"], ["--precision fp8", "bf16"]),
+        (["--overlap", "1"], ["--overlap", "1.0"]),
+        (["--overlap", "-0.5"], ["--overlap", "-0.5"]),
+        (["--overlap", "nan"], ["--overlap", "nan"]),
+        (["--threads", "0"], ["--threads", "0"]),
+        (["--series", "1.2.3"], ["series", "image.nii.gz"]),
+        (["--roi", "1:2,3:4"], ["--roi '1:2,3:4'", "malformed"]),
+        (["--roi", "5:5,0:9,0:9"], ["--roi", "empty along i"]),
+        (["--roi", "0:9,0:9,0:99"], ["--roi", "outside", "0:18"]),
+        (["--roi", "left half"], ["--roi 'left half'"]),
+        (["--roi", "gone.mrk.json"], ["--roi gone.mrk.json", "no such file"]),
+    ],
+)  # fmt: skip
+def test_an_option_with_a_wrong_value(segment, image, option, words):
+    segment(image, *words, more=option)
+
+
+def test_a_roi_file_without_a_roi(segment, tmp_path, image):
+    for content in ("{", "[]", '{"markups": []}', '{"markups": [{"type": "ROI", "center": [0, 0]}]}'):
+        (tmp_path / "box.mrk.json").write_text(content)
+        segment(image, tmp_path / "box.mrk.json", more=["--roi", tmp_path / "box.mrk.json"])
+
+
+# Models
+
+
+@pytest.fixture
+def package(tmp_path, tiny_model):
+    """A model package of one's own to damage."""
+    return shutil.copytree(tiny_model, tmp_path / "package")
+
+
+def change(package, **own):
+    path = package / "configs" / "metadata.json"
+    document = json.loads(path.read_text())
+    document["segmamba"] |= own
+    path.write_text(json.dumps(document))
+
+
+def test_an_unknown_model(segment, image):
+    segment(image, "'no-such-model'", model="no-such-model")
+
+
+def test_a_damaged_model(segment, image, package):
+    weights = package / "models" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    segment(image, weights, "SHA-256", model=package)
+    weights.unlink()
+    segment(image, package, "model.safetensors is missing", model=package)
+    (package / "configs" / "metadata.json").write_text("{")
+    segment(image, package / "configs" / "metadata.json", "damaged", model=package)
+
+
+def test_a_foreign_model(segment, tmp_path, image, package):
+    (package / "configs" / "metadata.json").write_text('{"monai_version": "1.4.0", "network_data_format": {}}')
+    segment(image, package, "another program", model=package)
+    (tmp_path / "weights.pth").write_bytes(b"\x80\x02}q\x00.")
+    segment(image, tmp_path / "weights.pth", "never opened", model=tmp_path / "weights.pth")
+    segment(image, image, "not a model package", model=image)
+
+
+def test_a_model_whose_network_and_weights_do_not_fit(segment, image, package):
+    change(package, network="unet")
+    segment(image, package, "'unet'", "lightmunet", model=package)
+    change(package, network="lightmunet", options={"init_filters": 16, "blocks_down": [1, 1], "blocks_up": [1]})
+    segment(image, package, "do not fit", model=package)
+    change(package, options={"wings": 2})
+    segment(image, package, "wings", model=package)
+    change(package, patch=[16, 16])
+    segment(image, package / "configs" / "metadata.json", "patch", model=package)
+
+
+# Data sets
+
+
+@pytest.fixture
+def dataset(tmp_path, make_volume):
+    """Three good cases in nnU-Net's layout."""
+    folder = tmp_path / "data"
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir(parents=True)
+    for n, name in enumerate(("a", "b", "c")):
+        image = make_volume((18, 20, 16), seed=n)
+        save(image, folder / "imagesTr" / f"{name}_0000.nii.gz")
+        save(sitk.Cast(image > 500, sitk.sitkUInt8), folder / "labelsTr" / f"{name}.nii.gz")
+    about = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "blob": 1}, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(about))
+    (folder / "splits.json").write_text(json.dumps([{"train": ["a", "b"], "val": ["c"]}]))
+    return folder
+
+
+QUICK = [
+    *("--set", "train.epochs=1", "--set", "train.steps_per_epoch=1", "--set", "train.batch=1"),
+    *("--set", "data.patch=[16,16,16]", "--set", "data.spacing=[1.5,1.5,1.5]"),
+    *("--set", 'network.options={"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]}'),
+]
+
+
+@pytest.fixture
+def train(refused, tmp_path, dataset):
+    """``train`` on the data set, which must be refused with the given words."""
+
+    def call(*words, more=(), output="run"):
+        return refused(["train", dataset, "-o", tmp_path / output, *QUICK, *more], *words)
+
+    return call
+
+
+def label_of(dataset, case) -> Path:
+    return dataset / "labelsTr" / f"{case}.nii.gz"
+
+
+@pytest.mark.parametrize("case", ["a", "c"], ids=["trains", "validates"])
+def test_a_label_value_outside_the_list(train, dataset, case):
+    label = sitk.ReadImage(str(label_of(dataset, case)))
+    label[3, 4, 5] = 9
+    save(label, label_of(dataset, case))
+    train(label_of(dataset, case), "9", "0, 1")
+
+
+@pytest.mark.parametrize("case", ["a", "c"], ids=["trains", "validates"])
+def test_an_image_without_its_label(train, dataset, case):
+    label_of(dataset, case).unlink()
+    train(f"{case}_0000.nii.gz", "no label")
+
+
+@pytest.mark.parametrize("pair", ["mismatched_pair", "huge_label_pair"])
+@pytest.mark.parametrize("case", ["a", "c"], ids=["trains", "validates"])
+def test_real_images_and_labels_of_different_shapes(train, dataset, reference_data, pair, case):
+    source = reference_data / "data" / "hippocampus_odd" / pair
+    shutil.copy(source / "imagesTr" / "case.nii.gz", dataset / "imagesTr" / f"{case}_0000.nii.gz")
+    shutil.copy(source / "labelsTr" / "case.nii.gz", label_of(dataset, case))
+    train(label_of(dataset, case), f"{case}_0000.nii.gz", "37x52x33")
+
+
+@pytest.mark.parametrize("case", ["a", "c"], ids=["trains", "validates"])
+def test_a_blank_training_image(train, dataset, case):
+    path = dataset / "imagesTr" / f"{case}_0000.nii.gz"
+    image = sitk.ReadImage(str(path))
+    save(image * 0, path)
+    train(case, "blank")
+
+
+def test_a_data_set_that_is_none(refused, tmp_path):
+    run = ["-o", tmp_path / "run"]
+    refused(["train", tmp_path / "gone", *run], tmp_path / "gone", "dataset.json")
+    (tmp_path / "set").mkdir()
+    refused(["train", tmp_path / "set", *run], tmp_path / "set" / "dataset.json", "missing")
+    (tmp_path / "set" / "dataset.json").write_text("{}")
+    refused(["train", tmp_path / "set", *run], tmp_path / "set" / "dataset.json", "channel_names")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--set", "train.epoch=3"], ["train.epoch", "allowed", "epochs"]),
+        (["--set", "train.epochs"], ["--set 'train.epochs'", "key=value"]),
+        (["--set", "train.epochs=many"], ["train.epochs"]),
+        (["--set", "train.batch=-1"], ["train.batch", "-1"]),
+        (["--set", "train.precision=fp8"], ["train.precision", "fp8", "bf16"]),
+        (["--set", "network.options.wings=2"], ["wings", "init_filters"]),
+        (["--set", "data.patch=[16,16]"], ["data.patch"]),
+        (["--network", "unet"], ["--network unet", "lightmunet"]),
+        (["--recipe", "gone.json"], ["gone.json"]),
+        (["--fold", "7"], ["--fold 7", "0 to 0"]),
+        (["--fold", "first"], ["--fold first"]),
+        (["--splits", "gone.json"], ["gone.json"]),
+        (["--device", "tpu"], ["--device tpu"]),
+        (["--resume"], ["no run to resume", "--resume auto"]),
+        (["--resume", "maybe"], ["--resume", "'maybe'"]),
+    ],
+)
+def test_a_training_option_with_a_wrong_value(train, more, words):
+    train(*words, more=more)
+
+
+def test_a_recipe_file_that_is_wrong(train, tmp_path):
+    for content, word in (("{", "JSON"), ("[]", "object"), ('{"train": {"epoch": 1}}', "train.epoch")):
+        (tmp_path / "recipe.json").write_text(content)
+        train(tmp_path / "recipe.json", word, more=["--recipe", tmp_path / "recipe.json"])
+
+
+def test_a_run_folder_that_cannot_be_used(train, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    train(tmp_path / "file" / "run", output="file/run")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("not ours")
+    train(tmp_path / "full", "not empty", output="full")
+
+
+def test_a_mended_data_set_can_be_trained_into_the_same_folder(train, command, tmp_path, dataset):
+    label = sitk.ReadImage(str(label_of(dataset, "b")))
+    save(label * 3, label_of(dataset, "b"))
+    train(label_of(dataset, "b"), "3")
+    save(label, label_of(dataset, "b"))
+    outcome = command("train", dataset, "-o", tmp_path / "run", *QUICK)
+    assert outcome.status == 0, outcome.err
+
+
+# The other commands
+
+
+def test_evaluation_of_what_does_not_fit(refused, tmp_path, dataset, reference_data, image):
+    masks, report = dataset / "labelsTr", ["-o", tmp_path / "report"]
+    refused(["evaluate", tmp_path / "gone", masks, *report], tmp_path / "gone", "does not exist")
+    (tmp_path / "empty").mkdir()
+    refused(["evaluate", tmp_path / "empty", masks, *report], tmp_path / "empty", "no masks")
+    refused(["evaluate", masks, tmp_path / "empty", *report], masks, "a has no reference")
+    refused(["evaluate", masks, label_of(dataset, "a"), *report], "two folders or two files")
+    odd = reference_data / "data" / "hippocampus_odd"
+    one, other = odd / "label_010_duplicate_of_011.nii.gz", odd / "label_281_foreign_512x512x94.nii.gz"
+    refused(["evaluate", one, other, *report], one, other, "grid")
+    refused(["evaluate", masks, masks, "-o", image / "report"], image / "report")
+    refused(["evaluate", masks, masks, "-o", image], image)
+
+
+def test_evaluation_of_what_are_no_masks(refused, tmp_path, volume, dataset):
+    path = save(sitk.Cast(volume, sitk.sitkFloat32) / 7, tmp_path / "scan.nrrd")
+    refused(["evaluate", path, path, "-o", tmp_path / "report"], path, "whole numbers")
+    label = sitk.ReadImage(str(label_of(dataset, "a")))
+    mask = save(label * 4, tmp_path / "a.nii.gz")
+    refused(["evaluate", mask, label_of(dataset, "a"), "-o", tmp_path / "report"], mask, "4")
+
+
+def test_phantoms_that_cannot_be_drawn_or_written(refused, tmp_path, image):
+    out = ["-o", tmp_path / "phantoms"]
+    refused(["data", "phantom", *out, "--cases", "0"], "--cases", "0")
+    refused(["data", "phantom", *out, "--seed", "-1"], "--seed", "-1")
+    refused(["data", "phantom", *out, "--size", "4", "4", "4"], "size", "8 or more")
+    refused(["data", "phantom", *out, "--spacing", "0", "1", "1"], "spacing")
+    small = ["--size", "16", "16", "16", "--spacing", "10", "10", "10"]
+    refused(["data", "phantom", "-o", image, *small], image)
+    refused(["data", "phantom", "-o", image / "phantoms", *small], image / "phantoms", "cannot be written")
+    refused(["data", "phantom", "-o", tmp_path, *small], tmp_path, "already holds files")
+
+
+def test_a_run_that_cannot_be_exported(refused, tmp_path):
+    refused(["export", tmp_path / "gone", "-o", tmp_path / "model"], tmp_path / "gone", "no run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{")
+    refused(["export", tmp_path / "run", "-o", tmp_path / "model"], tmp_path / "run" / "run.json", "damaged")
+
+
+def test_a_demonstration_that_cannot_be_written(refused, image, monkeypatch, tiny_regions):
+    monkeypatch.setattr("segmamba.commands.demo.MODEL", str(tiny_regions))
+    refused(["demo", "-o", image / "demo"], image / "demo", "-o")
+    refused(["demo", "-o", image], image, "-o")
+    refused(["demo", "-o", image.parent / "demo", "--device", "tpu"], "--device tpu")
