@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from segmamba.errors import UserError
 from segmamba.images import (
     Grid,
@@ -363,7 +364,7 @@ def test_outputs_that_cannot_be_written_are_refused_at_once(tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         check_output(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="not a folder"):
         check_output(tmp_path / "file" / "a.nrrd")
     assert check_output(str(tmp_path / "a.seg.nrrd")) == tmp_path / "a.seg.nrrd"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from segmamba.errors import UserError
-from segmamba.grid import Grid
+from segmamba.grid import Grid, grid_with_spacing
 from segmamba.images import orient, write_image
 from segmamba.inference.preprocess import model_grid, prepare, prepare_label
 from segmamba.metadata import Normalisation
@@ -113,3 +113,12 @@ def test_background_counts_as_empty_only_if_every_channel_says_so():
     both = metadata(normalisation=Normalisation("zscore", "nonzero"), channels=2)
     assert prepare([picture, picture], both).empty_is_background
     assert not prepare([picture], metadata(kind="zscore")).empty_is_background
+
+
+def test_a_resampled_label_map_outlives_the_image_it_was_resampled_in():
+    label = image(np.full((24, 24, 24), 3, np.uint8))
+    prepared = prepare_label(label, grid_with_spacing(Grid.of(label), (0.5, 0.5, 0.5)))
+    assert prepared.flags.owndata and prepared.dtype == np.uint8
+    # What is freed is soon written over.
+    others = [sitk.Image(48, 48, 48, sitk.sitkUInt8) for _ in range(20)]
+    assert len(others) == 20 and set(np.unique(prepared)) == {3}

@@ -1,18 +1,15 @@
 """The networks against the papers' published code: outputs, input gradients and parameter gradients."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from golden import module, procedural, relative
 from safetensors import safe_open
+
 from segmamba.networks import build
 from segmamba.networks.mixer import Mamba
 from segmamba.networks.segresmamba import is_dead
-
-sys.path.insert(0, str(Path(__file__).parent))
-from golden import module, procedural, relative
 
 # Where our option is named otherwise than in the golden's configuration.
 CHANNELS = {"in_chans": "in_channels", "out_chans": "out_channels"}

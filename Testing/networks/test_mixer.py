@@ -43,5 +43,5 @@ def test_the_plain_mixer_is_causal():
 
 @pytest.mark.parametrize("wrong", [{"directions": 4}, {"directions": 3}, {"directions": 3, "nslices": 0}])
 def test_wrong_directions_are_refused(wrong):
-    with pytest.raises(ValueError, match="directions|nslices"):
+    with pytest.raises(ValueError, match=r"directions|nslices"):
         Mamba(8, **wrong)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from segmamba.scan.conv import _kernels, causal_conv_silu
 
 
@@ -56,3 +57,9 @@ def test_a_nan_stays_where_it_reaches():
     x[0, 2, 3] = float("nan")
     y = causal_conv_silu(x, torch.ones(16, 1, 4), torch.zeros(16))
     assert torch.equal(y.isnan()[0, :, 3], torch.tensor([0, 0, 1, 1, 1, 1, 0, 0], dtype=torch.bool))
+
+
+def test_kernels_that_are_first_asked_for_in_inference_work():
+    _kernels.cache_clear()
+    with torch.inference_mode():
+        assert _kernels() is not None

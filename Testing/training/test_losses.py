@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from segmamba.errors import UserError
-from segmamba.training.losses import make_loss
+from segmamba.training.losses import make_loss, soft_dice
 
 
 def labels_case(classes=3):
@@ -80,3 +80,18 @@ def test_it_computes_in_float32_under_autocast(regions):
     assert under.dtype == torch.float32
     assert float(under) == float(exact)
     assert math.isfinite(float(under))
+
+
+def test_dice_agrees_with_monais():
+    from monai.losses import DiceLoss
+
+    logits, target = labels_case()
+    ours = make_loss("dice_ce", False)(logits, target) - make_loss("ce", False)(logits, target)
+    theirs = DiceLoss(softmax=True, to_onehot_y=True, include_background=False, batch=True)(logits, target)
+    assert float(ours) == pytest.approx(float(theirs), abs=1e-6)
+
+
+def test_a_label_that_is_nowhere_and_predicted_nowhere_costs_no_dice():
+    empty = torch.zeros(1, 1, 2, 2, 2)
+    assert float(soft_dice(empty, empty)) == 0
+    assert float(soft_dice(torch.ones(1, 1, 2, 2, 2), empty)) == pytest.approx(1, abs=1e-5)

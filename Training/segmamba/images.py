@@ -294,10 +294,9 @@ def check_output(path: str | os.PathLike, suffixes: Sequence[str] = MASK_SUFFIXE
     if suffix_of(path, suffixes) is None:
         raise UserError(f"{path}: the format of the output is unknown: end its name with one of {', '.join(suffixes)}")
     if not os.path.isdir(path.parent):
-        what = (
-            "is a file, not a folder: name another" if os.path.exists(path.parent) else "does not exist: make it first"
-        )
-        raise UserError(f"{path}: the folder {path.parent} {what}")
+        if os.path.exists(path.parent):
+            raise UserError(f"{path}: {path.parent} is a file, not a folder: name another place")
+        raise UserError(f"{path}: the folder {path.parent} does not exist: make it first")
     try:
         # Tried rather than asked: permissions do not tell of read-only disks, and root may do anything.
         with tempfile.TemporaryFile(dir=path.parent):

@@ -54,7 +54,7 @@ class PaperLayer(nn.Module):
 
 
 class MambaEncoderV1(nn.Module):
-    """Four stages; the skips are normalised and, in the published variant, go through an MLP that the trunk bypasses."""
+    """Four stages; the skips are normalised and, as published, go through an MLP that the trunk bypasses."""
 
     def __init__(self, in_channels: int, depths: Sequence[int], widths: Sequence[int], variant: str):
         super().__init__()
@@ -64,9 +64,7 @@ class MambaEncoderV1(nn.Module):
         stem = nn.Conv3d(in_channels, widths[0], 7, stride=2, padding=3, groups=groups)
         self.downsample_layers = nn.ModuleList([nn.Sequential(stem, ChannelLayerNorm(widths[0]))])
         for narrow, wide in itertools.pairwise(widths):
-            self.downsample_layers.append(
-                nn.Sequential(ChannelLayerNorm(narrow), nn.Conv3d(narrow, wide, 2, stride=2))
-            )
+            self.downsample_layers.append(nn.Sequential(ChannelLayerNorm(narrow), nn.Conv3d(narrow, wide, 2, stride=2)))
         layer = PaperLayer if paper else PublishedLayer
         self.stages = nn.ModuleList(
             nn.Sequential(*(layer(width) for _ in range(depth))) for width, depth in zip(widths, depths, strict=True)

@@ -126,7 +126,8 @@ class SegResNetDecoder(nn.Module):
         super().__init__()
         pairs = list(itertools.pairwise(reversed(widths)))
         self.up_samples = nn.ModuleList(
-            nn.Sequential(Conv(wide, narrow, 1), nn.Upsample(scale_factor=2, mode="trilinear")) for wide, narrow in pairs
+            nn.Sequential(Conv(wide, narrow, 1), nn.Upsample(scale_factor=2, mode="trilinear"))
+            for wide, narrow in pairs
         )
         self.up_layers = nn.ModuleList(nn.Sequential(DecoderBlock(narrow)) for _, narrow in pairs)
 
