@@ -68,6 +68,15 @@ def test_what_a_run_killed_while_preparing_leaves_is_no_obstacle(tmp_path):
     assert not half.exists()
 
 
+def test_somebody_elses_folder_of_that_name_is_refused_and_kept(tmp_path):
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "dinner.txt").write_text("soup")
+    for resume in (None, "auto"):
+        with pytest.raises(UserError, match=r"is not empty \(prepared\)"):
+            start_or_resume(tmp_path, resume)
+    assert (tmp_path / "prepared" / "dinner.txt").read_text() == "soup"
+
+
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"):

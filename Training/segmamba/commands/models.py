@@ -7,7 +7,9 @@ from segmamba.commands.output import add_json, print_json, print_table
 
 def add_parser(commands) -> argparse.ArgumentParser:
     """Adds the sub-command with its own sub-commands."""
-    parser = commands.add_parser("models", help="list, show, verify, install, remove", allow_abbrev=False)
+    parser = commands.add_parser(
+        "models", help="list, show, verify, install, remove, import-official", allow_abbrev=False
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="one model a line, name first")
     add_json(listing)
@@ -25,14 +27,28 @@ def add_parser(commands) -> argparse.ArgumentParser:
     remove = actions.add_parser("remove", help="delete an installed model")
     remove.add_argument("model", metavar="NAME")
     add_json(remove)
+    official = actions.add_parser("import-official", help="make a model package of published weights")
+    official.add_argument("file", metavar="FILE", help="safetensors, or torch's format; nothing in it is executed")
+    described = official.add_mutually_exclusive_group()
+    described.add_argument("--metadata", metavar="FILE.json", help="what channels and labels mean")
+    described.add_argument("--preset", metavar="NAME", help="brats2023")
+    official.add_argument("--network", metavar="NAME", help="what the weights must be recognised as")
+    official.add_argument("-o", "--output", metavar="FOLDER", help="package: a folder, or a file that ends in .zip")
+    add_json(official)
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
-    return {"list": _list, "show": _show, "verify": _verify, "install": _install, "remove": _remove}[options.action](
-        options
-    )
+    actions = {
+        "list": _list,
+        "show": _show,
+        "verify": _verify,
+        "install": _install,
+        "remove": _remove,
+        "import-official": _import_official,
+    }
+    return actions[options.action](options)
 
 
 def _row(entry) -> dict:
@@ -159,4 +175,22 @@ def _remove(options: argparse.Namespace) -> int:
         print_json({"removed": str(path)})
     else:
         print(f"{path} removed")
+    return 0
+
+
+def _import_official(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from segmamba.errors import UserError
+    from segmamba.official import import_official
+
+    if options.output is None and (options.metadata or options.preset):
+        raise UserError("-o FOLDER is missing; it names the package that is written")
+    bundle, report = import_official(
+        Path(options.file), Path(options.output or "."), options.metadata, options.preset, options.network
+    )
+    if options.json:
+        print_json({"path": str(bundle.path), "name": bundle.metadata.name, **vars(report)})
+    else:
+        print(f"{bundle.path} written: {report}")
     return 0

@@ -48,8 +48,9 @@ def start_or_resume(folder: Path, resume: str | None) -> bool:
         raise UserError(f"{folder} holds no run to resume; start without --resume, or with --resume auto")
     if not exists and folder.is_dir():
         # What a run that was killed before it had begun leaves behind is no obstacle.
-        others = sorted(p.name for p in folder.iterdir() if p.name != PREPARED and not p.name.startswith("."))
+        others = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and not _is_prepared(p))
         results = [name for name in others if name in (CHECKPOINT, SUMMARY, LOG)]
+        results += [name for name in others if name == PREPARED]  # somebody else's: it would be emptied
         if results or (others and resume is None):
             what = ", ".join((results or others)[:3])
             raise UserError(f"{folder} is not empty ({what}) and holds no {RUN_FILE}; name another folder with -o")
@@ -64,6 +65,19 @@ def start_or_resume(folder: Path, resume: str | None) -> bool:
     except OSError as error:
         raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder with -o") from error
     return exists
+
+
+def _is_prepared(path: Path) -> bool:
+    """Whether this is a folder of prepared cases, or of what a killed run has begun of them, and nothing else."""
+    return (
+        path.name == PREPARED
+        and path.is_dir()
+        and all(
+            inner.is_file()
+            and (inner.suffix == ".npy" or inner.name == "prepared.json" or _TEMPORARY.fullmatch(inner.name))
+            for inner in path.iterdir()
+        )
+    )
 
 
 @contextlib.contextmanager
