@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save
+
 from segmamba.bundle import Bundle, Channel, Label, Metadata, Normalisation, read_metadata, write_bundle
 from segmamba.errors import UserError
 

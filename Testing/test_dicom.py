@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from segmamba.errors import UserError
 from segmamba.images import Grid, array, read_image
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from segmamba.errors import UserError
 from segmamba.images import Grid, array, from_array, read_image
 

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+
 from segmamba.bundle import Channel, Label, Metadata, Normalisation
 from segmamba.errors import UserError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from segmamba import models
 from segmamba.bundle import Bundle, Channel, Label, Metadata, write_bundle
 from segmamba.errors import UserError

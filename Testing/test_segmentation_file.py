@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from segmamba.errors import UserError
 from segmamba.images import Grid, array, from_array, read_image, write_segmentation
 from segmamba.segmentation_file import layers_of, terminology_entry

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from segmamba import settings
 from segmamba.errors import UserError
 from segmamba.settings import Settings, read_settings, settings_file, user_models_folder, write_settings

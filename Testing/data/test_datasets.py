@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from segmamba.data.datasets import (
     Case,
     LabelEntry,

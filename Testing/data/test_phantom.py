@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from segmamba.data import phantom, phantom_anatomy
 from segmamba.data.datasets import check_case, read_case_images, read_case_label, read_dataset
 from segmamba.data.splits import find_splits, read_splits

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from segmamba.data.datasets import Case, Dataset, LabelEntry, read_dataset
 from segmamba.data.splits import Fold, deal, find_splits, make_folds, read_splits, split_hash
 from segmamba.errors import UserError

@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from segmamba.errors import UserError
+from segmamba.training import recipe as recipe_module
 from segmamba.training.recipe import Recipe, from_dict, load_recipe, to_dict
 
-RECIPES = sorted((Path(__file__).resolve().parents[2] / "Resources" / "Recipes").glob("*.json"))
+RECIPES = sorted((Path(recipe_module.__file__).parent / "recipes").glob("*.json"))
 
 
 def test_nothing_given_loads_the_defaults():
@@ -19,6 +20,7 @@ def test_nothing_given_loads_the_defaults():
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_that_ships_loads_and_bears_its_files_name(path):
     assert load_recipe(path).name == path.stem
+    assert load_recipe(path.stem) == load_recipe(path)
 
 
 def test_there_are_recipes_that_ship():

@@ -4,13 +4,16 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from monai.losses import DiceLoss
 from torch import Tensor
 
 from segmamba.errors import UserError
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
-_SMOOTH = 1e-5  # keeps an empty map's Dice defined, and changes no other
+# Of probabilities (B, C, D, H, W) and 0 or 1 of the same shape.  The sums run over the whole batch, so that a patch
+# without a structure does not dominate; where a map is empty in both, the loss is 0.
+soft_dice = DiceLoss(batch=True)
 
 
 def make_loss(kind: str, regions: bool) -> LossFunction:
@@ -49,19 +52,3 @@ def make_loss(kind: str, regions: bool) -> LossFunction:
             return soft_dice(logits.softmax(1)[:, 1:], truth[:, 1:]) + entropy
 
     return loss
-
-
-def soft_dice(probabilities: Tensor, truth: Tensor) -> Tensor:
-    """1 - 2 sum(p t) / (sum(p) + sum(t)) of each map, averaged over the maps (Milletari et al. 2016, with sums of p).
-
-    The sums run over the whole batch, so that a patch without a structure does not dominate; where a map is empty in
-    both, the loss is 0.
-
-    Args:
-        probabilities: (B, C, D, H, W) float32.
-        truth: 0 or 1, of the same shape.
-    """
-    axes = (0, 2, 3, 4)
-    common = (probabilities * truth).sum(axes)
-    total = probabilities.sum(axes) + truth.sum(axes)
-    return (1 - (2 * common + _SMOOTH) / (total + _SMOOTH)).mean()

@@ -135,7 +135,7 @@ def load_recipe(
     """Reads a recipe, applies ``--set key=value`` changes and checks everything at once.
 
     Args:
-        source: A JSON file; None gives the defaults.
+        source: A JSON file, or the name of a recipe that comes with the package; None gives the defaults.
         network: Name that replaces ``network.name``.
         changes: Texts such as ``train.epochs=20`` or ``data.patch=[64,64,64]``; a value is JSON, or else a string.
 
@@ -145,9 +145,10 @@ def load_recipe(
     values: dict = {}
     where = "recipe"
     if source is not None:
-        path, where = Path(source), f"recipe {source}"
+        where = f"recipe {source}"
+        path = _named().get(str(source), Path(source))
         if not path.is_file():
-            raise UserError(f"{where}: no such file; --recipe takes a JSON file")
+            raise UserError(f"{where}: no such file and no recipe of that name; those are {', '.join(_named())}")
         try:
             values = json.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
@@ -168,6 +169,11 @@ def load_recipe(
             value = text
         _assign(values, key.strip().split("."), value, f"--set {change}")
     return from_dict(values, where)
+
+
+def _named() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.json"))}
 
 
 def from_dict(values: dict, where: str = "recipe") -> Recipe:
