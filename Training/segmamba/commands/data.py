@@ -2,7 +2,7 @@
 
 import argparse
 
-from segmamba.commands.output import add_json, add_progress, print_json, progress_shown
+from segmamba.commands.output import add_json, add_progress, print_json, progress_shown, say
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -44,5 +44,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"path": str(folder), "cases": options.cases, "first_seed": options.seed})
     else:
-        print(f"{folder}: {options.cases} phantoms; train with `segmamba train {folder} --network lightmunet -o RUN`")
+        say(f"{folder}: {options.cases} phantoms; train with `segmamba train {folder} --network lightmunet -o RUN`")
     return 0

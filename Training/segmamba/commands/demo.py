@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from segmamba.commands.output import add_json, add_progress, print_json, progress_shown
+from segmamba.commands.output import add_json, add_progress, print_json, progress_shown, say
 
 MODEL = "phantom-lightmunet"
 # Of the sample; the model was trained on the seeds 1 to 150.
@@ -75,11 +75,11 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     for name, value in dice.items():
-        print(f"Dice {name} {'-' if value is None else format(value, '.2f')}")
-    print(
+        say(f"Dice {name} {'-' if value is None else format(value, '.2f')}")
+    say(
         f"The sample is a brain-tumour phantom drawn from seed {SEED}, which {MODEL} was not trained on; segmented in "
         f"{segmentation.seconds:.1f} s."
     )
     for path in (*paths, *files.values()):
-        print(path)
+        say(path)
     return 0

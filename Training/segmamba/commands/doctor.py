@@ -2,7 +2,7 @@
 
 import argparse
 
-from segmamba.commands.output import add_json, print_json, print_table
+from segmamba.commands.output import add_json, print_json, print_table, say
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -26,23 +26,23 @@ def run(options: argparse.Namespace) -> int:
         print_json(report)
         return 0
     system = report["system"]
-    print(f"segmamba {system['segmamba']}, Python {system['python']}, {system['platform']}")
-    print(f"{system['processor']}, {system['cores']} cores, torch uses {system['threads']} threads")
-    print("\nPackages")
+    say(f"segmamba {system['segmamba']}, Python {system['python']}, {system['platform']}")
+    say(f"{system['processor']}, {system['cores']} cores, torch uses {system['threads']} threads")
+    say("\nPackages")
     print_table([["  " + name, version or "not installed"] for name, version in report["packages"].items()])
     for device in report["devices"]:
-        print(f"\nDevice {device['name']}: {device['detail']}")
-        print(f"  the selective scan runs in backend {device['backend']}")
+        say(f"\nDevice {device['name']}: {device['detail']}")
+        say(f"  the selective scan runs in backend {device['backend']}")
         print_table(
             [
                 ["    " + backend["name"], "usable" if backend["usable"] else "not usable", backend["reason"]]
                 for backend in device["backends"]
             ]
         )
-    print("\nModels")
+    say("\nModels")
     print_table([["  " + m["name"], m["source"], m["problem"] or "ready"] for m in report["models"]] or [["  none"]])
     if report["advice"]:
-        print("\nAdvice")
+        say("\nAdvice")
         for sentence in report["advice"]:
-            print(f"  {sentence}")
+            say(f"  {sentence}")
     return 0

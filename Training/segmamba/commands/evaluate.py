@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from segmamba.commands.output import add_json, print_json, print_table
+from segmamba.commands.output import add_json, print_json, print_table, say
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -38,5 +38,5 @@ def run(options: argparse.Namespace) -> int:
         dice = "-" if found["dice"] is None else f"{found['dice']:.4f}"
         table.append([name, dice, str(found["measured"]), str(found["misses"]), str(found["extra"])])
     print_table(table, right=(1, 2, 3, 4))
-    print(f"{options.output}: cases.csv, summary.json")
+    say(f"{options.output}: cases.csv, summary.json")
     return 0

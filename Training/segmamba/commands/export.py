@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from segmamba.commands.output import add_json, print_json
+from segmamba.commands.output import add_json, print_json, say
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -30,5 +30,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"path": str(bundle.path), "name": bundle.metadata.name, "bytes": bundle.size_bytes})
     else:
-        print(f"{bundle.path} written, {bundle.size_bytes / 1e6:.1f} MB; segment with --model {bundle.path}")
+        say(f"{bundle.path} written, {bundle.size_bytes / 1e6:.1f} MB; segment with --model {bundle.path}")
     return 0

@@ -2,7 +2,7 @@
 
 import argparse
 
-from segmamba.commands.output import add_json, print_json, print_table
+from segmamba.commands.output import add_json, print_json, print_table, say
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -163,7 +163,7 @@ def _install(options: argparse.Namespace) -> int:
     if options.json:
         print_json({**_row(done.entry), "already": done.already})
     else:
-        print(done.message)
+        say(done.message)
     return 0
 
 
@@ -174,7 +174,7 @@ def _remove(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"removed": str(path)})
     else:
-        print(f"{path} removed")
+        say(f"{path} removed")
     return 0
 
 
@@ -192,5 +192,5 @@ def _import_official(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"path": str(bundle.path), "name": bundle.metadata.name, **vars(report)})
     else:
-        print(f"{bundle.path} written: {report}")
+        say(f"{bundle.path} written: {report}")
     return 0

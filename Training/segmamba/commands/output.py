@@ -22,9 +22,14 @@ def add_progress(parser) -> None:
     )
 
 
+def say(text: str = "") -> None:
+    """One line of the result on standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
 def print_json(value) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(value, indent=1))  # ASCII, so that every encoding of the output carries it
+    say(json.dumps(value, indent=1))  # ASCII, so that every encoding of the output carries it
 
 
 def print_table(rows: list[list[str]], right: tuple[int, ...] = ()) -> None:
@@ -32,7 +37,7 @@ def print_table(rows: list[list[str]], right: tuple[int, ...] = ()) -> None:
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))] if rows else []
     for row in rows:
         cells = [c.rjust(w) if n in right else c.ljust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))]
-        print("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def shows_bar(progress: str) -> bool:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from segmamba.commands.output import add_json, add_progress, print_json, print_table, progress_shown
+from segmamba.commands.output import add_json, add_progress, print_json, print_table, progress_shown, say
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
@@ -111,4 +111,4 @@ def report(segmentation, options: argparse.Namespace) -> None:
         ],
         right=(1, 2),
     )
-    print(f"{options.output} written in {segmentation.seconds:.1f} s (scan backend {segmentation.backend})")
+    say(f"{options.output} written in {segmentation.seconds:.1f} s (scan backend {segmentation.backend})")

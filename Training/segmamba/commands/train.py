@@ -20,7 +20,7 @@ def add_parser(commands) -> argparse.ArgumentParser:
     parser.add_argument("dataset", metavar="DATASET", help="folder with dataset.json")
     parser.add_argument("--network", metavar="NAME", help="lightmunet or segmamba (default: the recipe's)")
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="the run's folder, new or empty")
-    parser.add_argument("--recipe", metavar="FILE|NAME", help="JSON file with the choices that differ from the defaults")
+    parser.add_argument("--recipe", metavar="FILE|NAME", help="JSON file with what differs from the defaults")
     parser.add_argument(
         "--set", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="one value of the recipe"
     )

@@ -82,9 +82,7 @@ def _advance(steps, at_b, at_c, n, dt, x, y, scratch, state, h_at, rates, a_at, 
 
 
 @njit(**_options)
-def _recompute(
-    steps, at_b, at_c, n, dt, x, y, dy, decay, carried, weighted, scratch, states, h_at, rates, a_at, B, C
-):
+def _recompute(steps, at_b, at_c, n, dt, x, y, dy, decay, carried, weighted, scratch, states, h_at, rates, a_at, B, C):
     """``_advance`` from a checkpoint, which also keeps exp(delta A), exp(delta A) h_(t-1) and dy h_t of every token.
 
     The last sums over the lanes to dC.

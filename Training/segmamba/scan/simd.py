@@ -233,9 +233,7 @@ def load_lanes(typing, array, index, lanes):
                 full_block = builder.block
             with otherwise:
                 kind = ir.FunctionType(_VECTOR, [address.type, _INT, _MASK, _VECTOR])
-                function = cgutils.get_or_insert_function(
-                    builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0"
-                )
+                function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
                 mask = _lane_mask(builder, args[2])
                 part = builder.call(function, [address, ir.Constant(_INT, 4), mask, _constant(0.0)])
                 part_block = builder.block
@@ -259,9 +257,7 @@ def store_lanes(typing, array, index, value, lanes):
                 builder.store(args[2], address, align=4)
             with otherwise:
                 kind = ir.FunctionType(ir.VoidType(), [_VECTOR, address.type, _INT, _MASK])
-                function = cgutils.get_or_insert_function(
-                    builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0"
-                )
+                function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
                 mask = _lane_mask(builder, args[3])
                 builder.call(function, [args[2], address, ir.Constant(_INT, 4), mask])
         return context.get_dummy_value()
