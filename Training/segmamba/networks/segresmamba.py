@@ -1,4 +1,4 @@
-"""SegResMamba: convolutional blocks around tri-oriented Mamba layers, SegResNet's decoder (Das et al. 2025)."""
+"""SegResMamba: convolutions around tri-oriented Mamba layers, SegResNet's decoder (arXiv:2503.07766)."""
 
 import itertools
 from collections.abc import Sequence
