@@ -182,3 +182,15 @@ def test_starting_is_quick():
 def test_the_level_of_our_own_log_follows_the_command(done):
     done("models", "list")
     assert logging.getLogger("segmamba").level == logging.WARNING
+
+
+def test_modules_are_at_hand_after_importing_the_package_alone():
+    code = (
+        "import sys, segmamba\nassert not {'torch', 'numpy', 'SimpleITK'} & set(sys.modules)\n"
+        "assert callable(segmamba.images.read_image) and 'torch' not in sys.modules\n"
+        "assert callable(segmamba.scan.selective_scan) and segmamba.networks.names() and segmamba.models.entries\n"
+        "assert not hasattr(segmamba, 'nonsense')\n"
+        "for name in segmamba.MODULES: assert getattr(segmamba, name).__name__ == f'segmamba.{name}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

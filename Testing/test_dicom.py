@@ -1,12 +1,15 @@
 """DICOM folders: real files, written with GDCM, in every order and with every fault that a series can have."""
 
 import math
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from segmamba import dicom
 from segmamba.errors import UserError
 from segmamba.images import Grid, array, read_image
 
@@ -221,8 +224,10 @@ def test_a_multi_frame_file_is_a_volume(tmp_path):
     image.SetOrigin(ORIGIN)
     image.SetMetaData("0008|0060", "MR")
     sitk.WriteImage(image, str(tmp_path / "frames.dcm"))
-    back = read_image(tmp_path)
-    assert np.array_equal(array(back), voxels()) and Grid.of(back).same_as(Grid.of(image), 1e-4)
+    for path in (tmp_path, tmp_path / "frames.dcm"):
+        back = read_image(path, warnings=(said := []))
+        assert np.array_equal(array(back), voxels()) and Grid.of(back).same_as(Grid.of(image), 1e-4)
+        assert len(said) == 1 and "frames.dcm" in said[0] and "not checked" in said[0]
 
 
 def test_a_tilted_gantry_is_straightened_in_place(tmp_path):
@@ -249,3 +254,47 @@ def test_a_tilted_gantry_is_straightened_in_place(tmp_path):
     inside = (row >= 0) & (row <= 19)
     assert inside.sum() >= 16 * 19 * 24
     assert np.abs(found - world @ slope)[inside].max() <= 1.01  # rounded twice
+
+
+def test_sub_folders_are_searched_so_far_and_no_further(tmp_path, monkeypatch):
+    write_series(tmp_path / "a" / "b" / "c" / "d" / "e", voxels())
+    refused(tmp_path, "no DICOM")
+    assert read_image(tmp_path / "a").GetSize() == (24, 20, 8)
+    (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    refused(tmp_path, "no DICOM")
+    monkeypatch.setattr(dicom, "MOST_FILES", 7)
+    refused(tmp_path / "a", "more than 7 files")
+    # A folder that holds the series itself may hold as many slices as it has.
+    assert read_image(tmp_path / "a" / "b" / "c" / "d" / "e").GetSize() == (24, 20, 8)
+
+
+@pytest.fixture
+def unprivileged():
+    """A folder of a user who may not do everything, as whom the test runs."""
+    if os.name == "nt":
+        pytest.skip("permissions of Unix")
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(user)
+
+
+def test_what_may_not_be_opened_is_named(unprivileged):
+    paths = write_series(unprivileged / "closed", voxels(3))
+    (unprivileged / "closed").chmod(0o000)
+    try:
+        refused(unprivileged / "closed", "cannot be opened", "permissions")
+        with pytest.raises(UserError, match="no such file"):
+            read_image(paths[0])
+        with pytest.raises(UserError, match="no DICOM"):
+            read_image(unprivileged, warnings=(said := []))
+        assert len(said) == 1 and "closed" in said[0]
+    finally:
+        (unprivileged / "closed").chmod(0o755)
+    paths[1].chmod(0o000)
+    refused(unprivileged / "closed", "slice001.dcm", "cannot be opened")

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from segmamba.errors import UserError
-from segmamba.images import Grid, array, from_array, read_image
+from segmamba.images import Grid, array, from_array, read_image, read_placed
 
 
 def nifti(path: Path, *patches: tuple[int, str, tuple]) -> Path:
@@ -221,3 +221,19 @@ def test_nifti_2_is_refused_by_name(tmp_path):
     struct.pack_into("<i8s", header, 0, 540, b"n+2\0\r\n\x1a\n")
     (tmp_path / "two.nii").write_bytes(header)
     refused(tmp_path / "two.nii", "NIfTI-2", "convert")
+
+
+def test_the_stored_grid_of_a_sheared_file_is_kept_to_the_bit(tmp_path):
+    shear = math.radians(0.3)
+    matrix = f"1 0 0 {math.sin(shear)!r} {math.cos(shear)!r} 0 0 0 1"
+    path = mha(tmp_path / "a.mha", matrix=matrix)
+    image, stored = read_placed(path, warnings=(said := []))
+    assert stored == Grid.of(sitk.ReadImage(str(path))) and len(said) == 1
+    assert Grid.of(image) != stored and Grid.of(image) == Grid.of(read_image(path, warnings=[]))
+    straight = nrrd(tmp_path / "b.nrrd")
+    image, stored = read_placed(straight)
+    assert stored == Grid.of(image)
+    # ITK does not read this one; the grid is that of the header.
+    path = nifti(tmp_path / "c.nii", (SROW, "4f", (-1, 0.006, 0, -5)), (CODES_AT, "h", (0,)))
+    image, stored = read_placed(path, warnings=[])
+    assert np.allclose(stored.ijk_to_ras[0], (-1, 0.006, 0, -5)) and not Grid.of(image).same_as(stored)

@@ -381,3 +381,17 @@ def test_written_files_follow_the_umask(tmp_path):
     mask = os.umask(0)
     os.umask(mask)
     assert (tmp_path / "a.nrrd").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd", ".mha"])
+def test_axes_not_quite_perpendicular_are_kept_or_squared_about_the_centre(tmp_path, suffix):
+    image = volume(degrees=(0, 0, 0))
+    image.SetDirection((1, math.sin(0.005), 0, 0, math.cos(0.005), 0, 0, 0, 1))
+    before = Grid.of(image)
+    write_image(image, tmp_path / f"a{suffix}")
+    back = Grid.of(sitk.ReadImage(str(tmp_path / f"a{suffix}")))
+    assert Grid.of(image) == before
+    if suffix == ".nii":  # which ITK writes with perpendicular axes alone
+        assert Grid.of(check_image(image, "node", [])).same_as(back) and not back.same_as(before)
+    else:
+        assert back.same_as(before, 1e-9)

@@ -77,6 +77,17 @@ def test_mean_dice_is_stated_or_averaged_or_none():
     assert make_metadata(scores={}).mean_dice is None
 
 
+@pytest.mark.parametrize("axes", [[], [0, 2], ["i", "k"], None])
+def test_axes_of_mirroring_may_be_names_or_numbers(axes):
+    metadata = make_metadata(training={"mirror_axes": axes})
+    assert Metadata.from_dict(metadata.to_dict()) == metadata
+
+
+def test_the_spacing_is_told_to_people():
+    assert make_metadata().spacing_text == "1 x 1 x 2.5 mm"
+    assert make_metadata(spacing=None).spacing_text == "each image's own"
+
+
 def test_metadata_file_has_monai_keys():
     document = make_metadata().to_dict()
     assert {
@@ -158,6 +169,16 @@ def put(path: str, value):
         ("segmamba.weights", {"file": "models/../x.safetensors", "sha256": "0" * 64}, "inside 'models/'"),
         ("segmamba.weights", {"file": "models/model.pt", "sha256": "0" * 64}, "models/model.safetensors"),
         ("segmamba.weights", {"file": "models/a.safetensors", "sha256": "00"}, "64 hexadecimal"),
+        ("segmamba.training.mirror_axes", ["x"], "expected a list of axes"),
+        ("segmamba.training.mirror_axes", 5, "expected a list of axes"),
+        ("segmamba.training.mirror_axes", [7], "expected a list of axes"),
+        ("segmamba.training.mirror_axes", [True], "expected a list of axes"),
+        ("segmamba.scores.dice", 0.9, "{name: number}"),
+        ("segmamba.scores.dice", None, "{name: number}"),
+        ("segmamba.scores.dice", {"Anterior": "good"}, "{name: number}"),
+        ("segmamba.scores.dice", {"Anterior": None}, "{name: number}"),
+        ("segmamba.scores.mean_dice", "0.9", "expected a number"),
+        ("segmamba.scores.how", 3, "expected text"),
         ("segmamba.colour", 1, "is not a known key"),
         ("segmamba.format", "1", "whole number"),
         ("segmamba", None, "expected an object"),

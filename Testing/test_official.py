@@ -68,7 +68,8 @@ def test_a_description_of_ones_own(weights, done, tmp_path):
                 ],
                 "patch": [32, 32, 32],
             }
-        )
+        ),
+        encoding="utf-8-sig",  # as editors on Windows save it
     )
     done("models", "import-official", path, "--metadata", card, "-o", tmp_path / "liver.zip")
     assert Bundle(tmp_path / "liver.zip").metadata.options["init_filters"] == 8

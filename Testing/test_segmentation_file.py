@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from segmamba.errors import UserError
 from segmamba.images import Grid, array, from_array, read_image, write_segmentation
-from segmamba.segmentation_file import layers_of, terminology_entry
+from segmamba.segmentation_file import layers_of, read_segmentation, terminology_entry
 
 LIVER = {
     "context": "My list",
@@ -144,3 +144,32 @@ def test_voxels_are_gzip_after_the_header(tmp_path):
     write_segmentation(from_array(label_map(), GRID), tmp_path / "a.seg.nrrd", SEGMENTS)
     data = (tmp_path / "a.seg.nrrd").read_bytes().split(b"\n\n", 1)[1]
     assert gzip.decompress(data) == label_map().tobytes()
+
+
+def test_layers_are_read_back_by_the_names_of_their_segments(tmp_path):
+    whole, core, rim = np.zeros((3, 6, 7, 8), bool)
+    whole[1:5, 1:6, 1:7], core[2:4, 2:5, 2:5], rim[5, 0, 0] = True, True, True
+    regions = (whole * 1 | core * 2 | rim * 4).astype(np.uint8)
+    write_segmentation(from_array(whole.astype(np.uint8), GRID), tmp_path / "a.seg.nrrd", SEGMENTS, regions)
+    back = read_segmentation(tmp_path / "a.seg.nrrd")
+    assert back.grid.same_as(GRID, 1e-12) and len(back.layers) == 2
+    assert [(s.name, s.value) for s in back.segments] == [(s.name, s.value) for s in SEGMENTS]
+    for segment, mask in zip(back.segments, (whole, core, rim), strict=True):
+        assert np.array_equal(back.mask(segment), mask)
+    write_segmentation(from_array(label_map(), GRID), tmp_path / "b.seg.nrrd", SEGMENTS)
+    plain = read_segmentation(tmp_path / "b.seg.nrrd")
+    assert len(plain.layers) == 1 and np.array_equal(plain.mask(plain.segments[2]), label_map() == 7)
+
+
+def test_files_without_segments_or_with_a_layer_too_few_are_refused(tmp_path):
+    sitk.WriteImage(from_array(label_map(), GRID), str(tmp_path / "a.seg.nrrd"))
+    with pytest.raises(UserError, match=r"a\.seg\.nrrd: its header names no segments"):
+        read_segmentation(tmp_path / "a.seg.nrrd")
+    write_segmentation(from_array(label_map(), GRID), tmp_path / "b.seg.nrrd", SEGMENTS)
+    whole = (tmp_path / "b.seg.nrrd").read_bytes()
+    (tmp_path / "b.seg.nrrd").write_bytes(whole.replace(b"Segment1_Layer:=0", b"Segment1_Layer:=1"))
+    with pytest.raises(UserError, match="layer 1, of 1"):
+        read_segmentation(tmp_path / "b.seg.nrrd")
+    (tmp_path / "b.seg.nrrd").write_bytes(whole.replace(b"Segment1_LabelValue:=2", b"Segment1_LabelValue:=x"))
+    with pytest.raises(UserError, match="segment 1"):
+        read_segmentation(tmp_path / "b.seg.nrrd")

@@ -47,6 +47,12 @@ def test_settings_are_read_as_they_were_written(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["settings.json"]
 
 
+def test_a_byte_order_mark_is_accepted(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"model_folders": [str(tmp_path)]}), encoding="utf-8-sig")
+    assert read_settings(path).model_folders == (tmp_path,)
+
+
 def test_home_is_expanded(tmp_path):
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"model_folders": ["~/models"]}))
@@ -56,9 +62,10 @@ def test_home_is_expanded(tmp_path):
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
-        ("{", "is damaged"),
-        ("", "is damaged"),
-        ("[]", "expected an object"),
+        ("{", "is not valid JSON"),
+        ("", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("[]", "JSON object"),
         ('{"colour": 1}', "colour is not a known key, known are model_folders"),
         ('{"model_folders": "x"}', "model_folders is 'x', expected a list"),
         ('{"model_folders": [1]}', "expected a list of folders"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from segmamba import __version__
+from segmamba.doctor import _advice
 from segmamba.scan import available_backends, chosen_backend
 from segmamba.settings import user_models_folder
 
@@ -37,6 +38,26 @@ def test_a_newcomer_can_read_it(done, report):
     for sentence in report["advice"]:
         assert sentence in text and sentence.endswith(".")
     assert any("CUDA" in sentence for sentence in report["advice"]) != torch.cuda.is_available()
+
+
+def advice(report, device, numba=True, version="0.61.0"):
+    """What is advised where there is this device beside the processor."""
+    scan = [{"name": "numba", "usable": numba, "reason": "cannot be imported: no LLVM"}]
+    cpu = {"name": "cpu", "backend": "numba" if numba else "chunked", "backends": scan}
+    devices = [cpu] + ([{"name": device, "backend": "chunked", "backends": []}] if device else [])
+    packages = {**report["packages"], "numba": version}
+    return " ".join(_advice({**report, "devices": devices, "packages": packages, "models": []}))
+
+
+def test_everything_runs_on_the_processor_only_where_there_is_nothing_else(report):
+    assert "runs on the processor" in advice(report, None)
+    assert advice(report, "mps") == advice(report, "cuda:0") == ""
+
+
+def test_numba_is_to_be_installed_only_where_it_is_missing(report):
+    assert "pip install numba" in advice(report, "mps", numba=False, version=None)
+    broken = advice(report, "mps", numba=False)
+    assert "pip install" not in broken and "numba cannot be imported: no LLVM." in broken
 
 
 def test_a_damaged_model_is_said_with_its_problem(done, tiny_model):

@@ -120,3 +120,34 @@ def test_nested_regions_count_what_is_painted_over_them(done, tmp_path):
     found = json.loads(done("evaluate", mask, truth, "-o", tmp_path / "report", "--json"))
     dice = {name: label["dice"] for name, label in found["labels"].items()}
     assert dice == {"WT": 1.0, "TC": pytest.approx(2 * 2 / 5), "ET": 0.0}
+
+
+def test_a_model_s_overlapping_regions_are_evaluated_by_name(done, refused, tmp_path, four_images, tiny_regions):
+    (tmp_path / "set").mkdir()
+    about = {"labels": {"background": 0, "WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}, "regions_class_order": [2, 1, 3]}
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(about))
+    mask = tmp_path / "mask.seg.nrrd"
+    done("segment", *four_images, "-o", mask, "--model", tiny_regions)
+    image = sitk.ReadImage(str(mask))
+    assert image.GetNumberOfComponentsPerPixel() > 1
+    reference = sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    reference.CopyInformation(image)
+    reference[3:9, 3:9, 3:9] = 2
+    sitk.WriteImage(reference, str(tmp_path / "reference.nrrd"))
+    files = [mask, tmp_path / "reference.nrrd", "-o", tmp_path / "report"]
+    found = json.loads(done("evaluate", *files, "--dataset", tmp_path / "set", "--json"))
+    assert set(found["labels"]) == {"WT", "TC", "ET"} and found["labels"]["WT"]["dice"] > 0
+    refused(["evaluate", *files[:2], "-o", tmp_path / "more"], mask, "--dataset")
+
+
+def test_a_description_without_images_names_the_labels(done, tmp_path, folders):
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "head": 1, "body": 2}}))
+    found = json.loads(done("evaluate", *folders, "-o", tmp_path / "report", "--json"))
+    assert set(found["labels"]) == {"head", "body"}
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_any_mask_is_read(refused, tmp_path, folders):
+    for mask in folders[0].iterdir():
+        mask.write_bytes(b"no image")
+    (tmp_path / "file").touch()
+    refused(["evaluate", *folders, "-o", tmp_path / "file" / "report"], tmp_path / "file" / "report", "-o")

@@ -9,6 +9,9 @@ import SimpleITK as sitk
 from PIL import Image
 
 import segmamba
+from segmamba import images
+from segmamba.cli import main
+from segmamba.metadata import Label
 
 
 def read(path):
@@ -277,7 +280,7 @@ def test_a_channel_on_another_grid_is_resampled_with_a_warning(command, tmp_path
         assert np.allclose(found, wanted, rtol=1e-14)
 
 
-def test_a_warning_is_said_once_though_the_preview_reads_the_image_again(command, tmp_path, volume, tiny_model):
+def test_a_warning_is_said_once_where_a_preview_is_asked_for(command, tmp_path, volume, tiny_model):
     volume.SetDirection((1, 0, 0, 0, 1, 0, 0.002, 0, 1))  # sheared by a tenth of a degree
     sitk.WriteImage(volume, str(tmp_path / "image.nrrd"))
     files = ["-o", tmp_path / "mask.nrrd", "--preview", tmp_path / "p.png"]
@@ -296,3 +299,44 @@ def test_a_model_is_found_by_name_folder_and_zip(done, tmp_path, image, tiny_mod
     done("models", "install", tiny_model)
     done("segment", image, "-o", tmp_path / "mask.nrrd", "--model", "tiny")
     assert np.array_equal(voxels(tmp_path / "mask.nrrd"), voxels(reference.labels))
+
+
+def test_two_series_of_one_folder_are_two_channels(done, refused, tmp_path, make_volume, make_model):
+    model = make_model(tmp_path / "two", ("T1", "T2"), (Label(1, "blob", (255, 0, 0)),))
+    volumes = [make_volume((18, 20, 16), seed=n) for n in range(2)]
+    uids = ["1.2.826.0.1.3680043.2.7", "1.2.826.0.1.3680043.2.8"]
+    for picture, uid in zip(volumes, uids, strict=True):
+        write_dicom(picture, tmp_path / "study", uid)
+    study, file = tmp_path / "study", tmp_path / "t2.nrrd"
+    sitk.WriteImage(volumes[1], str(file))
+    files = ["--model", model, "-o"]
+    chosen = ["--series", uids[0], "--series", uids[1]]
+    done("segment", study, study, *chosen, *files, tmp_path / "both.nrrd")
+    done("segment", study, file, "--series", uids[0], *files, tmp_path / "one.nrrd")
+    wanted = voxels(segmamba.Segmenter(model)(volumes).labels)
+    assert wanted.any()
+    assert np.array_equal(voxels(tmp_path / "both.nrrd"), wanted)
+    assert np.array_equal(voxels(tmp_path / "one.nrrd"), wanted)
+    python = segmamba.Segmenter(model)([study, file], series=uids[0])
+    assert np.array_equal(voxels(python.labels), wanted)
+    refused(["segment", study, study, *chosen[:2], *files, tmp_path / "m.nrrd"], "--series", "2 of the images")
+
+
+def test_nothing_is_written_where_a_picture_cannot_be_drawn(tmp_path, image, tiny_model, monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr("segmamba.inference.preview._draw", fails)
+    arguments = ["segment", image, "-o", tmp_path / "mask.nrrd", "--model", tiny_model, "--preview", tmp_path / "p.png"]
+    with pytest.raises(RuntimeError, match="no picture"):
+        main([str(argument) for argument in arguments])
+    assert [path.name for path in tmp_path.iterdir()] == ["image.nii.gz"]
+
+
+def test_the_image_of_a_preview_is_read_once(done, tmp_path, image, tiny_model, monkeypatch):
+    seen = []
+    read_placed = images.read_placed
+    monkeypatch.setattr(images, "read_placed", lambda *a, **k: seen.append(a[0]) or read_placed(*a, **k))
+    monkeypatch.setattr(images, "read_image", lambda *a, **k: seen.append(a[0]) or read_placed(*a, **k)[0])
+    done("segment", image, "-o", tmp_path / "mask.nrrd", "--model", tiny_model, "--preview", tmp_path / "p.png")
+    assert len(seen) == 1

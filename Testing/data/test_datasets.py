@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from segmamba.data.datasets import (
     read_case_images,
     read_case_label,
     read_dataset,
+    read_labels,
 )
 from segmamba.errors import UserError
 
@@ -382,3 +384,56 @@ def test_the_hippocampus_set_is_read_and_its_first_cases_fit(reference_data):
     assert [entry.name for entry in dataset.labels] == ["Anterior", "Posterior"]
     for case in dataset.cases[:5]:
         check_case(read_case_images(case), read_case_label(case), dataset, case)
+
+
+# Packed files are as closely looked at as single ones
+
+
+def packed(tmp_path, form="4-D", pixel=np.float32, ending=".nii"):
+    """A case of three channels in one file, and where the file is."""
+    values = np.arange(3 * 4 * 5 * 6, dtype=pixel).reshape(3, 4, 5, 6)
+    parts = [sitk.GetImageFromArray(v) for v in values]
+    path = save(sitk.JoinSeries(parts) if form == "4-D" else sitk.Compose(parts), tmp_path / f"a{ending}")
+    return Case("a", (path,), None, channels=3), path, values
+
+
+@pytest.mark.parametrize("form", ["4-D", "vector"])
+def test_a_packed_file_that_is_cut_short_is_refused(tmp_path, form):
+    case, path, _ = packed(tmp_path, form)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"a\.nii: .*cut short"):
+        read_case_images(case)
+
+
+def test_a_packed_file_whose_header_places_nothing_is_refused(tmp_path):
+    case, path, _ = packed(tmp_path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 84, 0.0)  # pixdim[2]
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.nii: the spacing"):
+        read_case_images(case)
+
+
+@pytest.mark.parametrize("form", ["4-D", "vector"])
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_what_is_no_number_stays_none_in_every_channel_of_a_packed_file(tmp_path, form, ending):
+    case, path, values = packed(tmp_path, form, ending=ending)
+    values[0, 1, 2, 3] = values[1, 0, 0, 0] = values[2, 3, 4, 5] = np.nan
+    parts = [sitk.GetImageFromArray(v) for v in values]
+    sitk.WriteImage(sitk.JoinSeries(parts) if form == "4-D" else sitk.Compose(parts), str(path))
+    found = np.stack([sitk.GetArrayFromImage(image) for image in read_case_images(case)])
+    assert np.array_equal(found, values, equal_nan=True)
+
+
+def test_a_packed_file_with_too_many_channels_is_named(tmp_path):
+    case, path, values = packed(tmp_path)
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(values[0])] * 5), str(path))
+    with pytest.raises(UserError, match=r"a\.nii: the image holds 5 volumes, 3 are needed"):
+        read_case_images(case)
+
+
+def test_labels_are_read_without_the_rest_of_the_data_set(tmp_path):
+    describe(tmp_path, labels=LABELS)
+    assert read_labels(tmp_path) == (LabelEntry("front", 1, (1,)), LabelEntry("back", 2, (2,)))
+    with pytest.raises(UserError, match="missing"):
+        read_labels(tmp_path / "none")

@@ -257,3 +257,32 @@ def test_batches_of_windows_give_the_mask_of_single_ones():
     many = segment(network, meta, image(blob()), tta=True, want_probabilities=True, window_batch=5)
     assert np.abs(one.probabilities - many.probabilities).max() < 1e-5
     assert len(np.unique(labels(one))) > 1
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_slightly_sheared_image_has_its_mask_on_its_own_grid_from_a_file_as_from_memory(tmp_path, suffix):
+    shear = np.radians(0.3)
+    picture = image(
+        blob((10, 12, 14)), (1, 1.5, 2), (5, 6, 7), [[1, np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]]
+    )
+    sitk.WriteImage(picture, str(tmp_path / f"a{suffix}"))
+    stored = sitk.ReadImage(str(tmp_path / f"a{suffix}"))
+    options = {"want_uncertainty": True, "want_probabilities": True, "keep_image": True}
+    from_file = segment(Threshold(), metadata(), tmp_path / f"a{suffix}", **options)
+    from_memory = segment(Threshold(), metadata(), stored, **options)
+    for result in (from_file, from_memory):
+        assert len(result.warnings) == 1 and "perpendicular" in result.warnings[0]
+        for found in (result.labels, result.uncertainty, result.image):
+            assert same_place(found, stored)
+    assert np.array_equal(labels(from_file), labels(from_memory)) and labels(from_file).any()
+    from_file.save(tmp_path / "mask.mha")
+    from_file.save_probabilities(tmp_path / "p.mha")
+    assert np.allclose(sitk.ReadImage(str(tmp_path / "mask.mha")).GetDirection(), stored.GetDirection(), atol=1e-15)
+    assert np.allclose(sitk.ReadImage(str(tmp_path / "p.mha"))[..., 0].GetDirection(), stored.GetDirection())
+
+
+def test_the_first_image_is_kept_only_if_asked_for():
+    picture = image(blob((10, 12, 14)))
+    assert segment(Threshold(), metadata(), picture).image is None
+    kept = segment(Threshold(), metadata(), picture, keep_image=True).image
+    assert np.array_equal(sitk.GetArrayFromImage(kept), sitk.GetArrayFromImage(picture))

@@ -1,4 +1,4 @@
-"""Memory: however many classes, one and a half float32 maps beyond the input."""
+"""Memory: however many classes, one and a half float32 maps beyond the input and one batch of windows."""
 
 import subprocess
 import sys
@@ -53,12 +53,13 @@ result = segment_case(network, meta, [picture], device="cpu")
 peak = resident("VmHWM")
 voxels = size**3
 prepared = 4 * voxels if spacing is None else 4 * int(np.prod([round(size / s) for s in spacing]))
-print((peak - base - prepared) / (4 * voxels))
+windows = 2 * 4 * classes * 32**3  # what the network gives for one batch, and its probabilities
+print((peak - base - prepared - windows) / (4 * voxels))
 """
 
 
 def growth(**settings):
-    """Peak resident memory beyond the warm process and the prepared image, in float32 maps of the image's size."""
+    """Peak resident memory beyond the warm process, the prepared image and a batch of windows, in float32 maps."""
     script = SCRIPT.format(folder=str(Path(__file__).parent), **settings)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from segmamba.errors import UserError
 from segmamba.grid import Grid, grid_with_spacing
 from segmamba.images import orient, write_image
-from segmamba.inference.preprocess import model_grid, prepare, prepare_label
+from segmamba.inference.preprocess import model_grid, prepare, prepare_label, series_of
 from segmamba.metadata import Normalisation
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -122,3 +122,30 @@ def test_a_resampled_label_map_outlives_the_image_it_was_resampled_in():
     # What is freed is soon written over.
     others = [sitk.Image(48, 48, 48, sitk.sitkUInt8) for _ in range(20)]
     assert len(others) == 20 and set(np.unique(prepared)) == {3}
+
+
+def test_a_channel_that_is_only_stored_in_another_order_is_not_said_to_be_resampled():
+    picture = image(blob((10, 12, 14)), (1, 1.5, 2), (5, 6, 7), rotation())
+    meta = metadata(channels=2)
+    wanted = prepare([picture, picture], meta).array
+    for stored in list(arrangements(picture))[::7]:
+        case = prepare([picture, stored], meta, said := [])
+        assert said == [] and np.array_equal(case.array, wanted)
+    moved = sitk.Image(picture)
+    moved.SetOrigin((5.5, 6, 7))
+    prepare([picture, moved], meta, said := [])
+    assert len(said) == 1 and "resampled" in said[0]
+
+
+def test_series_go_to_the_folders_in_their_order(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "a.nii").write_bytes(b"file")
+    one, two, file = str(tmp_path / "one"), tmp_path / "two", tmp_path / "a.nii"
+    assert series_of([one, file, two], ["1.2", "3.4"]) == ["1.2", None, "3.4"]
+    assert series_of([file, one, image(blob())], "1.2") == [None, "1.2", None]
+    assert series_of([one, one], ("1.2", "3.4")) == ["1.2", "3.4"]
+    assert series_of([one, two], None) == [None, None] == series_of([one, two], [])
+    for images, series in (([one, two], "1.2"), ([one], ["1.2", "3.4"]), ([file], ["1.2"]), ([image(blob())], "1.2")):
+        with pytest.raises(UserError, match=r"--series .* names \d series"):
+            series_of(images, series)

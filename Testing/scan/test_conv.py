@@ -1,9 +1,16 @@
 """The causal convolution with SiLU: numba against torch in float64, tails, strides, threads."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+import segmamba
 from segmamba.scan.conv import _kernels, causal_conv_silu
 
 
@@ -63,3 +70,48 @@ def test_kernels_that_are_first_asked_for_in_inference_work():
     _kernels.cache_clear()
     with torch.inference_mode():
         assert _kernels() is not None
+
+
+@pytest.mark.parametrize(
+    ("set_default", "other", "usual"),
+    [(torch.set_default_dtype, torch.float64, torch.float32), (torch.set_default_device, "meta", None)],
+    ids=["type", "device"],
+)
+def test_another_default_type_or_device_does_not_matter(set_default, other, usual):
+    x, weight, bias = torch.randn(2, 70, 20), torch.randn(20, 1, 4), torch.randn(20)
+    dout = torch.randn(x.shape)
+
+    def results():
+        mine = [t.clone().requires_grad_() for t in (x, weight, bias)]
+        y = causal_conv_silu(*mine)
+        return [y, *torch.autograd.grad(y, mine, dout)]
+
+    right = results()
+    _kernels.cache_clear()
+    set_default(other)
+    try:
+        assert _kernels() is not None  # the comparison with torch, too
+        found = results()
+    finally:
+        set_default(usual)
+    assert all(torch.equal(a, b) for a, b in zip(found, right, strict=True))
+
+
+def test_the_compiled_convolution_is_compiled_on_first_use_and_says_where_it_cannot_be_kept(tmp_path):
+    """A copy of the package that may not be written, with no folder of the user's either."""
+    copy = tmp_path / "site" / "segmamba"
+    shutil.copytree(Path(segmamba.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "scan" / "__pycache__").write_text("")  # a file where the folder would be
+    (tmp_path / "home").write_text("")
+    program = (
+        "import logging; logging.basicConfig(level=logging.INFO)\n"
+        "from segmamba.scan import conv, conv_entry\n"
+        "logging.info('imported')\n"
+        "assert conv._kernels() is not None\n"
+    )
+    homes = {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home" / "cache")}
+    environment = {**os.environ, **homes, "PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    before, _, after = done.stderr.partition("imported")
+    assert "cannot keep" not in before and "cannot keep the compiled convolution" in after, done.stderr

@@ -287,15 +287,15 @@ def test_the_compiled_scan_is_kept_outside_a_read_only_folder_until_the_sources_
     homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     environment = {**os.environ, **homes, "PYTHONPATH": str(tmp_path / "site")}
     outputs = []
-    for run in range(3):
-        if run == 2:  # numba itself looks only at the file of the entry points
-            with (copy / "scan" / "simd.py").open("a") as file:
+    for run in range(4):
+        if run >= 2:  # numba itself looks only at the file of the entry points
+            with (copy / "scan" / ("simd.py" if run == 2 else "simd_code.py")).open("a") as file:
                 file.write("# edited\n")
         command = [sys.executable, "-c", program]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout.strip())
-    assert outputs == ["hits 0", "hits 1", "hits 0"]
+    assert outputs == ["hits 0", "hits 1", "hits 0", "hits 0"]
 
 
 def test_the_portable_exponential_is_as_good(relative_error):
@@ -325,14 +325,19 @@ def test_the_portable_exponential_is_as_good(relative_error):
         assert 0.0 <= result[3] < 1e-37 and 0.0 <= result[4] < 1e-37 and result[5] > 1e38
 
 
-def test_another_default_type_does_not_matter(scan_inputs):
+@pytest.mark.parametrize(
+    ("set_default", "other", "usual"),
+    [(torch.set_default_dtype, torch.float64, torch.float32), (torch.set_default_device, "meta", None)],
+    ids=["type", "device"],
+)
+def test_another_default_type_or_device_does_not_matter(scan_inputs, set_default, other, usual):
     inputs = scan_inputs(channels=20, length=40, kind=torch.float32)
     right = _run(inputs)
-    torch.set_default_dtype(torch.float64)
+    set_default(other)
     try:
         out, last, grads = _run(inputs)
     finally:
-        torch.set_default_dtype(torch.float32)
+        set_default(usual)
     assert torch.equal(out, right[0]) and torch.equal(last, right[1])
     assert all(torch.equal(grads[name], right[2][name]) for name in inputs)
 

@@ -46,6 +46,20 @@ def test_report_gives_a_reason_for_every_backend():
     assert all(reason for _, _, reason in backend_report("cpu"))
 
 
+@pytest.mark.parametrize(
+    ("set_default", "other", "usual"),
+    [(torch.set_default_dtype, torch.float64, torch.float32), (torch.set_default_device, "meta", None)],
+    ids=["type", "device"],
+)
+def test_another_default_type_or_device_does_not_matter(forgotten, set_default, other, usual):
+    set_default(other)
+    try:
+        report = backend_report("cpu")
+    finally:
+        set_default(usual)
+    assert all(usable for _, usable, _ in report), report
+
+
 def test_unknown_backend_names_the_allowed(scan_inputs):
     with pytest.raises(UserError, match=r"'fast'.*auto, numba, chunked, reference"):
         selective_scan(**scan_inputs(), backend="fast")

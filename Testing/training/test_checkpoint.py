@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -141,16 +142,18 @@ def test_a_file_that_may_grow_no_further_leaves_the_previous_checkpoint_and_says
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_an_interrupt_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+class Interrupting:
+    """Sends Ctrl-C in the middle of being written."""
+
+    def __reduce__(self):
+        signal.raise_signal(signal.SIGINT)
+        return float, ()
+
+
+def test_an_interrupt_leaves_the_previous_checkpoint(tmp_path):
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, state(1.0))
-
-    def interrupted(number):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("segmamba.training.checkpoint.os.fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(path, state(2.0))
-    monkeypatch.undo()
+        save_checkpoint(path, state(2.0) | {"last": Interrupting()})
     assert float(load_checkpoint(path)["network"]["w"][0]) == 1.0
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]

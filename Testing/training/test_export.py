@@ -114,6 +114,10 @@ def test_the_cards_words_stand_in_metadata_readme_and_licence(trained, tmp_path)
         ({"labels": {"box": {"value": 7}}}, "labels.box: unknown key value"),
         ({"labels": {"box": {"colour": "red"}}}, "colour"),
         ({"channels": [{}, {}]}, "channels"),
+        ({"scores": {"dice": {"box": "good"}}}, "scores.dice"),
+        ({"scores": {"dice": 0.9}}, "scores.dice"),
+        ({"scores": {"how": 3}}, "scores.how"),
+        ({"scores": {"mean_dice": []}}, "scores.mean_dice"),
         ({"channels": [{"normalisation": {"kind": "none"}}]}, "normalisation"),
     ],
 )
@@ -125,7 +129,7 @@ def test_a_wrong_card_is_refused_and_nothing_is_written(trained, tmp_path, value
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("text", ["{", "[]"])
+@pytest.mark.parametrize("text", ["{", "[]", pytest.param("[" * 100_000, id="deep")])
 def test_a_card_that_is_no_json_object_is_refused(trained, tmp_path, text):
     (tmp_path / "card.json").write_text(text)
     with pytest.raises(UserError, match=r"card\.json"):

@@ -155,7 +155,7 @@ def test_tuples_in_network_options_are_plain_lists_in_the_file():
     assert to_dict(recipe)["network"]["options"] == {"depths": [1, 2]}
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "\xff"])
+@pytest.mark.parametrize("text", ["{", "[1]", "\xff", pytest.param("[" * 100_000, id="deep")])
 def test_a_file_that_is_no_json_object_is_refused_by_name(tmp_path, text):
     path = tmp_path / "broken.json"
     path.write_bytes(text.encode("latin-1"))

@@ -10,7 +10,7 @@ from boxes import fold_of, recipe, write_dataset
 from segmamba.data.splits import Fold
 from segmamba.errors import UserError
 from segmamba.training.plan import make_metadata
-from segmamba.training.run import case_hash, check_same, read_run, start_or_resume, write_run
+from segmamba.training.run import case_hash, check_folds, check_same, read_run, start_or_resume, write_run
 
 
 @pytest.fixture
@@ -81,6 +81,29 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"):
         start_or_resume(tmp_path / "file" / "run", None)
+
+
+def test_several_folds_go_on_where_one_has_begun_and_are_refused_before_the_first(begun, tmp_path):
+    _, first = begun
+    folders = [first, tmp_path / "fold_1", tmp_path / "fold_2"]
+    assert check_folds(folders, "must") == "auto"
+    with pytest.raises(UserError, match="no run to resume in fold_1, fold_2"):
+        check_folds(folders[1:], "must")
+    assert check_folds(folders[1:], None) is None
+    with pytest.raises(UserError, match=r"run already holds a run"):
+        check_folds([*folders[1:], first], None)
+    assert not folders[1].exists()
+    folders[2].mkdir()
+    (folders[2] / "checkpoint.pt").write_text("")
+    with pytest.raises(UserError, match=r"fold_2 is not empty"):
+        check_folds(folders, "must")
+
+
+def test_a_file_of_the_data_that_has_vanished_is_told(begun):
+    dataset, folder = begun
+    dataset.cases[1].label.unlink()
+    with pytest.raises(UserError, match=r"case1\.nii\.gz, of case case1, cannot be read"):
+        check_same(folder, read_run(folder), recipe(), fold_of(dataset), dataset)
 
 
 def test_the_run_file_holds_recipe_data_split_and_versions(begun):

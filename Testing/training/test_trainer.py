@@ -1,18 +1,21 @@
 """The training loop: it learns, ends, validates, goes on exactly, and refuses what cannot work before it begins."""
 
+import contextlib
 import json
 import logging
 import math
+import shutil
+import signal
 
 import pytest
 import torch
 from boxes import NETWORK, REGIONS, fold_of, recipe, write_dataset
 
 from segmamba.errors import UserError
-from segmamba.training import trainer
+from segmamba.networks.lightmunet import LightMUNet
 from segmamba.training.budget import epochs_for
 from segmamba.training.checkpoint import load_checkpoint
-from segmamba.training.step import average, train_step
+from segmamba.training.step import average
 from segmamba.training.trainer import spread, train
 
 
@@ -51,6 +54,24 @@ def same(one, two):
     return one == two
 
 
+@contextlib.contextmanager
+def each_step(act):
+    """Calls ``act(number, output)`` after the network's forward pass of each training step, counted from 1."""
+    count = 0
+
+    def hook(module, inputs, output):
+        nonlocal count
+        if isinstance(module, LightMUNet) and module.training:
+            count += 1
+            return act(count, output)
+
+    handle = torch.nn.modules.module.register_module_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def test_a_run_leaves_what_it_promises(finished):
     folder, summary = finished
     names = {"run.json", "log.jsonl", "progress.png", "checkpoint.pt", "summary.json", "prepared"}
@@ -79,6 +100,18 @@ def test_a_finished_run_is_not_run_again_and_a_lost_or_damaged_summary_is_measur
         damage(folder / "summary.json")
         assert train(dataset, fold_of(dataset), folder, recipe(), resume="must") == summary
     assert same(checkpoint(folder), before)
+
+
+def test_a_run_killed_right_after_its_summary_still_gets_its_final_dice_into_log_and_plot(finished, dataset, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    log, kept = folder / "log.jsonl", (folder / "log.jsonl").read_text()
+    rows = [json.loads(line) for line in kept.splitlines()]
+    del rows[-1]["dice"], rows[-1]["dice_cases"]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "progress.png").unlink()
+    assert train(dataset, fold_of(dataset), folder, recipe(), resume="must") == finished[1]
+    assert log.read_text() == kept
+    assert (folder / "progress.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_summary_of_weights_that_are_trained_on_is_not_believed(dataset, tmp_path):
@@ -117,23 +150,20 @@ class Stopped(Exception):
         pytest.param({"threads": 2}, id="two threads", marks=pytest.mark.slow),  # slow where cores are busy
     ],
 )
-def test_a_run_that_ends_in_the_middle_of_an_epoch_goes_on_to_the_same_weights(dataset, tmp_path, monkeypatch, choice):
+def test_a_run_that_ends_in_the_middle_of_an_epoch_goes_on_to_the_same_weights(dataset, tmp_path, choice):
     asked = recipe(train={"epochs": 3, **choice})
     whole = train(dataset, fold_of(dataset), tmp_path / "whole", asked)
-    calls = []
 
-    def stopping(*arguments):
-        calls.append(1)
-        if len(calls) in (2, 5):  # before the first checkpoint, and between two
+    def stopping(number, output):
+        if number in (2, 5):  # before the first checkpoint, and between two
             raise Stopped
-        return train_step(*arguments)
 
-    monkeypatch.setattr(trainer, "train_step", stopping)
-    for _ in range(2):
-        with pytest.raises(Stopped):
-            train(dataset, fold_of(dataset), tmp_path / "parts", asked, resume="auto")
-        torch.rand(17)  # another process has drawn another number of times
-    parts = train(dataset, fold_of(dataset), tmp_path / "parts", asked, resume="auto")
+    with each_step(stopping):
+        for _ in range(2):
+            with pytest.raises(Stopped):
+                train(dataset, fold_of(dataset), tmp_path / "parts", asked, resume="auto")
+            torch.rand(17)  # another process has drawn another number of times
+        parts = train(dataset, fold_of(dataset), tmp_path / "parts", asked, resume="auto")
     one, two = checkpoint(tmp_path / "whole"), checkpoint(tmp_path / "parts")
     assert all(same(one[key], two[key]) for key in ("epoch", "network", "averaged", "optimiser", "scaler", "random"))
     assert parts["dice"] == whole["dice"]
@@ -142,18 +172,13 @@ def test_a_run_that_ends_in_the_middle_of_an_epoch_goes_on_to_the_same_weights(d
     assert losses[0] == losses[1] and [epoch for epoch, _ in losses[0]] == [1, 2, 3]
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(dataset, tmp_path, monkeypatch, caplog):
-    calls = []
+def test_ctrl_c_leaves_a_run_that_goes_on_and_says_so(dataset, tmp_path, caplog):
+    def interrupting(number, output):
+        if number == 4:
+            signal.raise_signal(signal.SIGINT)
 
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return train_step(*arguments)
-
-    monkeypatch.setattr(trainer, "train_step", interrupted)
     caplog.set_level(logging.INFO, "segmamba")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), each_step(interrupting):
         train(dataset, fold_of(dataset), tmp_path / "run", recipe())
     assert "--resume goes on after epoch 1" in caplog.text
     assert checkpoint(tmp_path / "run")["epoch"] == 1
@@ -177,8 +202,10 @@ def test_a_failure_before_the_run_has_begun_leaves_nothing(dataset, tmp_path):
         ({"loss": {"kind": "dice_bce"}}, "loss.kind"),
     ],
 )
-def test_a_choice_that_cannot_work_is_told_before_a_case_is_read(dataset, tmp_path, monkeypatch, change, words):
-    monkeypatch.setattr(trainer, "check_cases", lambda *_: pytest.fail("a case was read"))
+def test_a_choice_that_cannot_work_is_told_before_a_case_is_read(tmp_path, change, words):
+    dataset = write_dataset(tmp_path / "data", 3)
+    for path in dataset.folder.glob("*/*.nii.gz"):
+        path.write_bytes(b"")  # of which a reader would complain
     with pytest.raises(UserError, match=words):
         train(dataset, fold_of(dataset), tmp_path / "run", recipe(**change))
     assert not (tmp_path / "run").exists()
@@ -240,7 +267,7 @@ def test_regions_of_four_channels_are_trained_and_each_is_measured(tmp_path):
     assert list(dice) == ["whole", "core"] and dice["whole"] > 0.6
 
 
-def test_hours_become_epochs_which_end_by_themselves_and_stay_when_resumed(dataset, tmp_path, monkeypatch, caplog):
+def test_hours_become_epochs_which_end_by_themselves_and_stay_when_resumed(dataset, tmp_path, caplog):
     caplog.set_level(logging.INFO, "segmamba")
     asked = recipe(train={"epochs": None, "hours": 4 / 3600, "steps_per_epoch": 2})
     summary = train(dataset, fold_of(dataset), tmp_path / "run", asked)
@@ -248,9 +275,10 @@ def test_hours_become_epochs_which_end_by_themselves_and_stay_when_resumed(datas
     decided = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["train"]
     assert decided["epochs"] == summary["epochs"] >= 1
     assert summary["training_seconds"] < 12
-    monkeypatch.setattr(trainer, "measure_step", lambda *_: pytest.fail("measured again"))
+    caplog.clear()
     (tmp_path / "run" / "summary.json").unlink()
     assert train(dataset, fold_of(dataset), tmp_path / "run", asked, resume="must")["epochs"] == summary["epochs"]
+    assert "validating" in caplog.text and "epochs fit into" not in caplog.text
 
 
 def test_hours_are_an_upper_bound_where_epochs_are_given_too(dataset, tmp_path):
@@ -269,40 +297,18 @@ def test_epochs_fill_the_time_with_steps_and_validation():
     assert epochs_for(1000, 1.0, 5.0, 1, recipe(train={"steps_per_epoch": 10}, validation={"every": 1})) == 63
 
 
-def test_threads_of_the_recipe_are_torchs(dataset, tmp_path, monkeypatch):
+def test_threads_of_the_recipe_are_torchs(dataset, tmp_path):
     seen = []
-
-    def watching(*arguments):
-        seen.append(torch.get_num_threads())
-        return train_step(*arguments)
-
-    monkeypatch.setattr(trainer, "train_step", watching)
     torch.set_num_threads(1)
-    train(dataset, fold_of(dataset), tmp_path / "run", recipe(train={"epochs": 1, "steps_per_epoch": 1, "threads": 2}))
-    assert set(seen) == {2}
+    asked = recipe(train={"epochs": 1, "steps_per_epoch": 1, "threads": 2})
+    with each_step(lambda number, output: seen.append(torch.get_num_threads())):
+        train(dataset, fold_of(dataset), tmp_path / "run", asked)
+    assert seen == [2]
 
 
-def spoiled(at):
-    """A loss that is not finite at the given calls."""
-    calls = []
-
-    def make(kind, regions):
-        loss = make_loss(kind, regions)
-
-        def spoiling(logits, target):
-            calls.append(1)
-            return loss(logits, target) * (math.nan if at(len(calls)) else 1)
-
-        return spoiling
-
-    from segmamba.training.losses import make_loss
-
-    return make
-
-
-def test_a_step_that_is_not_finite_is_skipped_and_counted(dataset, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(trainer, "make_loss", spoiled(lambda n: n == 2))
-    train(dataset, fold_of(dataset), tmp_path / "run", recipe(train={"epochs": 1, "steps_per_epoch": 3}))
+def test_a_step_that_is_not_finite_is_skipped_and_counted(dataset, tmp_path, caplog):
+    with each_step(lambda number, output: output * math.nan if number == 2 else None):
+        train(dataset, fold_of(dataset), tmp_path / "run", recipe(train={"epochs": 1, "steps_per_epoch": 3}))
     row = json.loads((tmp_path / "run" / "log.jsonl").read_text())
     assert row["skipped"] == 1 and math.isfinite(row["loss"])
     assert "1 steps skipped" in caplog.text
@@ -310,10 +316,9 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(dataset, tmp_path, mon
     assert all(torch.isfinite(value).all() for part in ("network", "averaged") for value in state[part].values())
 
 
-def test_an_epoch_without_a_finite_step_ends_the_run_with_advice(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "make_loss", spoiled(lambda n: n > 2))
+def test_an_epoch_without_a_finite_step_ends_the_run_with_advice(dataset, tmp_path):
     with pytest.raises(UserError, match=r"every step of epoch 2 .*optimiser\.lr"):
-        train(dataset, fold_of(dataset), tmp_path / "run", recipe())
+        train(dataset, fold_of(dataset), tmp_path / "run", recipe(optimiser={"lr": 1e30, "warmup_steps": 0}))
     assert checkpoint(tmp_path / "run")["epoch"] == 1
 
 

@@ -42,9 +42,12 @@ __all__ = [
 README_FILE = "docs/README.md"
 LICENCE_FILE = "LICENSE"
 WEIGHTS_FILE = "models/model.safetensors"
-TENSOR_BYTES = {"F64": 8, "F32": 4, "F16": 2, "I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2}
 HEADER_LIMIT = 100_000_000
-TENSOR_BYTES |= {"I8": 1, "U8": 1, "BOOL": 1}
+# Of one element, by safetensors' name of its type.
+TENSOR_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1,
+    "BOOL": 1,
+}  # fmt: skip
 
 
 class Bundle:

@@ -6,6 +6,7 @@ tilted gantry, all without a word.  The slices' own positions are looked at here
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +26,9 @@ MISSING = 1.5
 # Of a pixel: how far slices may drift sideways over the whole stack before it counts as a tilted gantry.
 DRIFT = 0.1
 MAX_TILT_DEGREES = 45.0
+# How far down images are looked for where a folder has none: a disc has them at DICOM/PATIENT/STUDY/SERIES.
+DEPTH = 4
+MOST_FILES = 20_000
 
 _TAGS = {
     "sop": "0008|0018",
@@ -64,9 +68,9 @@ class _File:
 def read_series(folder: Path, series: str | None = None, warnings: list[str] | None = None) -> sitk.Image:
     """Read one DICOM series of a folder as a volume, with rescale slope and intercept applied.
 
-    Sub-folders are searched where the folder itself holds no DICOM image.  Slices may lie off their even places by
-    up to 10 % of their distance (said from 1 % on).  A tilted gantry is corrected: slices are shifted in their
-    planes, linearly interpolated, onto a rectangular grid wide enough for all.
+    Sub-folders, four levels down, are searched where the folder itself holds no DICOM image.  Slices may lie off
+    their even places by up to 10 % of their distance (said from 1 % on).  A tilted gantry is corrected: slices are
+    shifted in their planes, linearly interpolated, onto a rectangular grid wide enough for all.
 
     Args:
         folder: where the files are, in any order and under any names.
@@ -74,7 +78,8 @@ def read_series(folder: Path, series: str | None = None, warnings: list[str] | N
         warnings: what the user should know is appended here.
 
     Raises:
-        UserError: no DICOM image, several series and none chosen, or slices that do not make one volume.
+        UserError: no DICOM image, too many files or one that cannot be opened, several series and none chosen, or
+            slices that do not make one volume.
     """
     found = _series_in(folder, warnings)
     if not found:
@@ -94,16 +99,22 @@ def read_series(folder: Path, series: str | None = None, warnings: list[str] | N
         if len(files) > 1:
             names = ", ".join(f.path.name for f in files[:3])
             raise UserError(f"{folder}: the series is {len(files)} multi-frame files ({names} ...): give one of them")
+        warn(warnings, unchecked_frames(files[0].path))
         return _read(files[0].path)
     return _stack(folder, files, warnings)
+
+
+def unchecked_frames(path: Path) -> str:
+    """What is said of a file whose frames ITK stacks by itself."""
+    return f"{path}: the file holds all slices as frames; that they lie evenly, with none missing, was not checked."
 
 
 def _series_in(folder: Path, warnings: list[str] | None) -> dict[str, list[_File]]:
     """The image files under a folder by series, the series with most slices first."""
     found: dict[str, list[_File]] = defaultdict(list)
     damaged: list[Path] = []
-    for paths in (folder.iterdir(), folder.rglob("*")):
-        for path in sorted(p for p in paths if p.is_file() and p.name.upper() != "DICOMDIR"):
+    for depth in (0, DEPTH):
+        for path in _files_in(folder, depth, warnings):
             file = _header(path)
             if file is not None:
                 found[file.tags["series"]].append(file)
@@ -111,7 +122,8 @@ def _series_in(folder: Path, warnings: list[str] | None) -> dict[str, list[_File
                 damaged.append(path)
         if found:
             break
-        damaged.clear()
+        if not depth:
+            damaged.clear()  # they come again
     if damaged:
         warn(
             warnings,
@@ -119,6 +131,46 @@ def _series_in(folder: Path, warnings: list[str] | None) -> dict[str, list[_File
             f"left out ({', '.join(p.name for p in damaged[:3])}{' ...' if len(damaged) > 3 else ''}).",
         )
     return dict(sorted(found.items(), key=lambda item: -sum(f.frames for f in item[1])))
+
+
+def _files_in(folder: Path, depth: int, warnings: list[str] | None) -> list[Path]:
+    """The files of a folder and of its sub-folders on the same disk, ``depth`` levels down, sorted; none is opened."""
+    files: list[Path] = []
+    device = _stat(folder).st_dev
+    level = [folder]
+    for below in range(depth + 1):
+        deeper: list[Path] = []
+        for place in level:
+            try:
+                entries = sorted(place.iterdir())
+            except OSError as error:
+                if place == folder:
+                    raise UserError(
+                        f"{folder}: the folder cannot be opened ({error.strerror}): check its permissions"
+                    ) from error
+                warn(warnings, f"{place}: the folder cannot be opened ({error.strerror}) and was left out.")
+                continue
+            for path in entries:
+                # Links to folders may lead anywhere, and in circles; what is mounted (/proc, /dev) is no patient's.
+                if os.path.isdir(path):
+                    if below < depth and not path.is_symlink() and _stat(path).st_dev == device:
+                        deeper.append(path)
+                elif os.path.isfile(path) and path.name.upper() != "DICOMDIR":
+                    files.append(path)
+            if depth and len(files) > MOST_FILES:
+                raise UserError(
+                    f"{folder}: the folder holds no DICOM images itself, and its sub-folders more than {MOST_FILES} "
+                    "files: give the folder of the series"
+                )
+        level = deeper
+    return sorted(files)
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: the folder cannot be opened ({error.strerror}): check its permissions") from error
 
 
 def _header(path: Path) -> _File | None:
@@ -143,8 +195,12 @@ def _tag(reader: sitk.ImageFileReader, tag: str) -> str:
 
 
 def _looks_like_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        # It may be a slice: without it the volume would have a gap.
+        raise UserError(f"{path}: the file cannot be opened ({error.strerror}): check its permissions") from error
 
 
 def _described(uid: str, files: list[_File]) -> str:

@@ -52,8 +52,12 @@ def _advice(report: dict):
     if missing:
         yield f"Install {', '.join(missing)}: pip install {' '.join(missing)}."
     if devices["cpu"]["backend"] != "numba":
-        yield "Install numba (pip install numba): the scan on the processor is then many times as fast."
-    if not any(name.startswith("cuda") for name in devices):
+        if report["packages"]["numba"] is None:
+            yield "Install numba (pip install numba): the scan on the processor is then many times as fast."
+        else:
+            reason = next(b["reason"] for b in devices["cpu"]["backends"] if b["name"] == "numba")
+            yield f"The scan on the processor is many times slower than it could be: numba {reason}."
+    if not any(name.startswith("cuda") or name == "mps" for name in devices):
         yield (
             "No CUDA device is visible to torch: everything runs on the processor. With an NVIDIA card, install the "
             "CUDA build of torch for your driver (see pytorch.org)."

@@ -35,8 +35,13 @@ _SPACING = 1e-3
 _GZIP = b"\x1f\x8b"
 
 
-def check_header(path: Path, warnings: list[str] | None = None) -> None:
+def check_header(path: Path, warnings: list[str] | None = None, volumes: int | None = 1) -> None:
     """Check the header and the completeness of a NIfTI, NRRD or MetaImage file; other files pass.
+
+    Args:
+        path: the file.
+        warnings: what the user should know is appended here as text; without it, it is logged.
+        volumes: the most volumes that a NIfTI file may hold; None for any number.
 
     Raises:
         UserError: spacing that is zero, negative or not a number; a singular matrix; no voxels; several volumes;
@@ -52,7 +57,7 @@ def check_header(path: Path, warnings: list[str] | None = None) -> None:
             raise UserError(f"{path}: this is NIfTI-2, which cannot be read: convert it to NIfTI-1 or NRRD")
         header = nifti_header(start)
         if header is not None:
-            _check_nifti(path, header, warnings)
+            _check_nifti(path, header, warnings, volumes)
 
 
 @dataclass(frozen=True)
@@ -137,13 +142,13 @@ def nifti_header(start: bytes) -> NiftiHeader | None:
     return None
 
 
-def _check_nifti(path: Path, header: NiftiHeader, warnings: list[str] | None) -> None:
+def _check_nifti(path: Path, header: NiftiHeader, warnings: list[str] | None, allowed: int | None) -> None:
     count = header.dim[0]
     if not 1 <= count <= 7 or min(header.dim[1 : count + 1]) < 1:
         raise UserError(f"{path}: the image has no voxels (dim {list(header.dim[: max(count, 3) + 1])} in its header)")
     volumes = math.prod(header.dim[4 : count + 1])
-    if volumes > 1:
-        raise UserError(f"{path}: {several(volumes)}")
+    if allowed is not None and volumes > allowed:
+        raise UserError(f"{path}: {several(volumes, allowed)}")
     spacing = header.pixdim[1:4]
     if not all(math.isfinite(s) and s > 0 for s in spacing[: min(count, 3)]):
         raise UserError(f"{path}: the spacing in its header (pixdim) is {_text(spacing)} mm, correct it: {_POSITIVE}")
@@ -192,7 +197,10 @@ def _check_nifti(path: Path, header: NiftiHeader, warnings: list[str] | None) ->
 
 
 def nifti_not_finite(path: Path) -> np.ndarray:
-    """Where a NIfTI file holds NaN or infinity, as flat indices (i fastest): ITK's reader makes zeros of them."""
+    """Where a NIfTI file holds NaN or infinity, as flat indices (i fastest) over all its volumes.
+
+    ITK's reader makes zeros of them.
+    """
     header = nifti_header(_start(path))
     kind = header and header.single_file and _FLOATS.get(header.datatype)
     if not kind:
@@ -208,13 +216,16 @@ def nifti_not_finite(path: Path) -> np.ndarray:
             found.append(done + np.flatnonzero(~np.isfinite(np.frombuffer(part, kind, whole))))
             done, rest = done + whole, part[whole * kind.itemsize :]
     places = np.concatenate(found)
-    return places[places < math.prod(header.size)]
+    return places[places < math.prod(header.dim[1 : header.dim[0] + 1])]
 
 
-def squared_nifti(path: Path, target: Path, warnings: list[str] | None) -> None:
+def squared_nifti(path: Path, target: Path, warnings: list[str] | None) -> Grid:
     """Write a NIfTI file, uncompressed, whose sform has the perpendicular axes nearest to those of ``path``.
 
     ITK refuses to read a sform that is sheared by as little as 0.05 degrees.
+
+    Returns:
+        The grid of ``path``, sheared as it is.
 
     Raises:
         UserError: the axes are sheared too much, see :func:`segmamba.grid.squared`.
@@ -222,7 +233,8 @@ def squared_nifti(path: Path, target: Path, warnings: list[str] | None) -> None:
     header = nifti_header(_start(path))
     if header is None or not header.single_file:
         raise UserError(f"{path}: its axes are not perpendicular: convert it to one .nii file with a rectangular grid")
-    fixed = squared(Grid.from_ijk_to_lps(header.size, header.sform), str(path), warnings)
+    stored = Grid.from_ijk_to_lps(header.size, header.sform)
+    fixed = squared(stored, str(path), warnings)
     with path.open("rb") as file, target.open("wb") as out:
         parts = _decompressed(file)
         head = bytearray(next(parts))
@@ -235,6 +247,7 @@ def squared_nifti(path: Path, target: Path, warnings: list[str] | None) -> None:
         out.write(head)
         for part in parts:
             out.write(part)
+    return stored
 
 
 def _check_nrrd(path: Path, start: bytes, warnings: list[str] | None) -> None:
@@ -333,8 +346,10 @@ def _check_meta(path: Path, start: bytes) -> None:
         raise UserError(f"{path}: the file is cut short ({found} of {expected} bytes of voxels): get it again")
 
 
-def several(volumes: int) -> str:
-    """What is said of an image with more than three dimensions."""
+def several(volumes: int, wanted: int = 1) -> str:
+    """What is said of an image that holds too many volumes."""
+    if wanted > 1:
+        return f"the image holds {volumes} volumes, {wanted} are needed: save those alone as a file of their own"
     return f"the image holds {volumes} volumes, one 3D volume is needed: save the one to segment as a file of its own"
 
 

@@ -1,4 +1,4 @@
-"""Volumes with their geometry: reading, checking, orienting, resampling and writing them.
+"""Volumes with their geometry: orienting, resampling and writing them; what reads them is at hand here too.
 
 Files and SimpleITK speak LPS, Slicer and MONAI speak RAS; the two meet only here (``Grid.ijk_to_lps``,
 ``Grid.ijk_to_ras``).  Arrays are numpy in (k, j, i) order; everything else is in (i, j, k), as in ITK.
@@ -12,7 +12,6 @@ Example:
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -21,11 +20,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from segmamba import dicom
 from segmamba.atomic import replacing
 from segmamba.errors import UserError
 from segmamba.grid import Grid, grid_with_spacing, squared, warn
-from segmamba.image_headers import check_header, nifti_not_finite, several, squared_nifti
+from segmamba.image_reading import check_image, check_placed, read_image, read_placed, read_volumes, reason
 from segmamba.segmentation_file import write_segmentation_nrrd
 
 __all__ = [
@@ -35,6 +33,7 @@ __all__ = [
     "array",
     "check_image",
     "check_output",
+    "check_placed",
     "check_values",
     "finite",
     "from_array",
@@ -42,6 +41,8 @@ __all__ = [
     "like",
     "orient",
     "read_image",
+    "read_placed",
+    "read_volumes",
     "resample",
     "suffix_of",
     "write_image",
@@ -51,109 +52,6 @@ __all__ = [
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 MASK_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".seg.nrrd")
 _UNSIGNED = (sitk.sitkUInt8, sitk.sitkUInt16, sitk.sitkUInt32, sitk.sitkUInt64)
-_COMPLEX = (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
-
-# ITK's warnings go to standard error past Python's logging; what matters of them is checked here and said in words.
-sitk.ProcessObject_SetGlobalWarningDisplay(False)
-
-
-def read_image(path: str | os.PathLike, series: str | None = None, warnings: list[str] | None = None) -> sitk.Image:
-    """Read a 3-D scalar volume, in its own pixel type, from a file or a DICOM folder.
-
-    Args:
-        path: a NIfTI, NRRD or MetaImage file, any other that ITK reads, or a folder of DICOM files.
-        series: the SeriesInstanceUID to read, for a folder with several.
-        warnings: what the user should know is appended here as text; without it, it is logged.
-
-    Raises:
-        UserError: there is no such file, it is empty or damaged, no image, not one 3-D scalar volume, or its
-            header does not place the voxels in space.
-    """
-    path = Path(path)
-    # os.path rather than Path: a name that is too long is no such file, too.
-    if os.path.isdir(path):
-        return check_image(dicom.read_series(path, series, warnings), str(path), warnings)
-    if not os.path.exists(path):
-        raise UserError(f"{path}: there is no such file or folder")
-    if series is not None:
-        raise UserError(f"{path}: a series can be chosen in a DICOM folder only, and this is a file")
-    try:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path}: the file is empty: get it again")
-        check_header(path, warnings)
-    except OSError as error:
-        raise UserError(f"{path}: the file cannot be opened ({error.strerror}): check its permissions") from error
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        # Before the voxels are read: a series of volumes may be far larger than the memory.
-        _check_kind(
-            reader.GetDimension(), reader.GetSize(), reader.GetNumberOfComponents(), reader.GetPixelID(), str(path)
-        )
-        if reader.HasMetaDataKey("0020|000e") and reader.GetSize()[2:] == (1,):
-            warn(warnings, f"{path}: this is one slice of a DICOM series; give its folder for the whole volume.")
-        image = reader.Execute()
-    except RuntimeError as error:
-        if "orthonormal" not in str(error):
-            raise UserError(_unreadable(path, error)) from error
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "squared.nii"
-            squared_nifti(path, copy, warnings)
-            image = sitk.ReadImage(str(copy))
-    except MemoryError as error:
-        raise UserError(f"{path}: the image does not fit into this machine's memory: crop it first") from error
-    return check_image(_not_finite_again(image, path), str(path), warnings)
-
-
-def _not_finite_again(image: sitk.Image, path: Path) -> sitk.Image:
-    """The image with NaN where its NIfTI file holds none or infinite numbers, and ITK's reader put 0."""
-    if "float" not in image.GetPixelIDTypeAsString():
-        return image
-    places = nifti_not_finite(path)
-    if not places.size:
-        return image
-    values = sitk.GetArrayFromImage(image)
-    values.reshape(-1)[places] = np.nan
-    result = sitk.GetImageFromArray(values, isVector=False)
-    result.CopyInformation(image)
-    return result
-
-
-def check_image(image: sitk.Image, name: str, warnings: list[str] | None = None) -> sitk.Image:
-    """Check that an image is one 3-D scalar volume whose header places it in space; returns it.
-
-    Trailing axes and components of one are dropped; axes that are not quite perpendicular are squared, with a
-    warning (see :func:`segmamba.grid.squared`).
-
-    Args:
-        image: any SimpleITK image.
-        name: what messages call it, such as its file.
-        warnings: as in :func:`read_image`.
-
-    Raises:
-        UserError: it is not.
-    """
-    if not isinstance(image, sitk.Image):
-        raise UserError(f"{name}: a path or a SimpleITK.Image is needed, got {type(image).__name__}")
-    size = image.GetSize()
-    _check_kind(image.GetDimension(), size, image.GetNumberOfComponentsPerPixel(), image.GetPixelID(), name)
-    if image.GetDimension() > 3:
-        extract = sitk.ExtractImageFilter()
-        extract.SetSize([*size[:3]] + [0] * (len(size) - 3))
-        extract.SetIndex([0] * len(size))
-        extract.SetDirectionCollapseToStrategy(extract.DIRECTIONCOLLAPSETOSUBMATRIX)
-        image = extract.Execute(image)
-    if "vector" in image.GetPixelIDTypeAsString():
-        image = sitk.VectorIndexSelectionCast(image, 0)
-    spacing, origin = image.GetSpacing(), image.GetOrigin()
-    if not all(math.isfinite(s) and s > 0 for s in spacing):
-        raise UserError(f"{name}: the spacing is {spacing} mm, correct it: all three must be positive")
-    if not all(map(math.isfinite, origin)):
-        raise UserError(f"{name}: the origin is {origin}, correct it: all three must be numbers")
-    grid = Grid.of(image)
-    fixed = squared(grid, name, warnings)
-    return image if fixed is grid else fixed.place(sitk.Image(image))
 
 
 def array(image: sitk.Image) -> np.ndarray:
@@ -309,18 +207,41 @@ def check_output(path: str | os.PathLike, suffixes: Sequence[str] = MASK_SUFFIXE
 def write_image(image: sitk.Image, path: str | os.PathLike) -> None:
     """Write a volume as .nii, .nii.gz, .nrrd or .mha, whole or not at all.
 
-    Unsigned integers (masks) are compressed in .nrrd and .mha too; other types are not, which is faster.
+    Unsigned integers (masks) are compressed in .nrrd and .mha too; other types are not, which is faster.  Axes that
+    are not quite perpendicular are kept by .nrrd and .mha; NIfTI gets the nearest that are, about the same centre.
 
     Raises:
         UserError: as :func:`check_output`, or the disk refuses.
     """
     path = check_output(path, IMAGE_SUFFIXES)
     compress = path.name.lower().endswith(".gz") or image.GetPixelID() in _UNSIGNED
+    if suffix_of(path, IMAGE_SUFFIXES) in (".nii", ".nii.gz"):
+        image = _perpendicular(image)
     try:
         with replacing(path, suffix_of(path, IMAGE_SUFFIXES)) as temporary:
             sitk.WriteImage(image, str(temporary), compress)
     except (RuntimeError, OSError) as error:
-        raise UserError(f"{path}: the file could not be written ({_reason(error)}): is the disk full?") from error
+        raise UserError(f"{path}: the file could not be written ({reason(error)}): is the disk full?") from error
+
+
+def _perpendicular(image: sitk.Image) -> sitk.Image:
+    """The image on perpendicular axes; ITK's NIfTI writer would turn the axes about the first voxel by itself."""
+    if image.GetDimension() not in (3, 4):
+        return image
+    rest = image.GetDimension() - 3
+    direction = np.reshape(image.GetDirection(), (3 + rest, 3 + rest))
+    grid = Grid(
+        image.GetSize()[:3], image.GetSpacing()[:3], image.GetOrigin()[:3], tuple(direction[:3, :3].ravel().tolist())
+    )
+    fixed = squared(grid, "image", [])
+    if fixed is grid:
+        return image
+    direction = np.eye(3 + rest)
+    direction[:3, :3] = np.reshape(fixed.direction, (3, 3))
+    image = sitk.Image(image)
+    image.SetOrigin((*fixed.origin, *image.GetOrigin()[3:]))
+    image.SetDirection(direction.ravel().tolist())
+    return image
 
 
 def write_segmentation(
@@ -347,7 +268,7 @@ def write_segmentation(
     try:
         write_segmentation_nrrd(array(labels), Grid.of(labels), path, segments, regions)
     except OSError as error:
-        raise UserError(f"{path}: the file could not be written ({_reason(error)}): is the disk full?") from error
+        raise UserError(f"{path}: the file could not be written ({reason(error)}): is the disk full?") from error
 
 
 _LARGEST = {kind: 2**bits - 1 for kind, bits in zip(_UNSIGNED, (8, 16, 32, 64), strict=True)}
@@ -361,32 +282,3 @@ def _rearranged(image: sitk.Image, grid: Grid, axes: tuple[int, ...], flips: tup
     values = sitk.GetArrayViewFromImage(image).transpose([2 - a for a in reversed(axes)])
     values = values[tuple(slice(None, None, -1 if flip else 1) for flip in reversed(flips))]
     return from_array(values, grid)
-
-
-def _check_kind(dimension: int, size: tuple[int, ...], components: int, kind: int, name: str) -> None:
-    """Refuse what is not one 3-D scalar volume."""
-    if dimension < 3:
-        raise UserError(f"{name}: the image is {dimension}D, a 3D volume is needed")
-    if math.prod(size[3:]) > 1:
-        raise UserError(f"{name}: {several(math.prod(size[3:]))}")
-    if components > 1:
-        raise UserError(
-            f"{name}: every voxel holds {components} values (a colour, vector or multi-volume image), one is needed: "
-            "save the component to segment as a scalar image"
-        )
-    if kind in _COMPLEX:
-        raise UserError(f"{name}: the voxels are complex numbers: save the magnitude image")
-    if math.prod(size) == 0:
-        raise UserError(f"{name}: the image has no voxels (size {tuple(size)}): export it again")
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    if "Unable to determine ImageIO reader" in str(error):
-        return f"{path}: this is not an image that can be read: give NIfTI, NRRD, MHA or a DICOM folder"
-    return f"{path}: the image cannot be read ({_reason(error)}): get the file again or convert it"
-
-
-def _reason(error: Exception) -> str:
-    """The telling end of an exception: ITK wraps it in places of its sources and addresses in memory."""
-    text = " ".join(str(error).split("ERROR:")[-1].split())
-    return text.split("): ", 1)[-1].rstrip(".!") or type(error).__name__

@@ -20,7 +20,7 @@ FORMAT = 1
 METADATA_FILE = "configs/metadata.json"
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 # MONAI wants versions of what a package was made with; these oldest supported ones stand where nothing is known.
-OLDEST = {"monai": "1.4.0", "torch": "2.4.0", "numpy": "1.26.0", "segmamba": "0.1.0"}
+OLDEST = {"monai": "1.4.0", "torch": "2.6.0", "numpy": "1.26.0", "segmamba": "0.1.0"}
 KINDS = ("zscore", "window", "percentile", "none")
 REGIONS = ("nonzero", "all")
 DTYPES = ("float16", "float32", "mixed")
@@ -164,7 +164,8 @@ class Metadata:
         patch: voxels along (i, j, k) that the network sees at once.
         field_of_view: (smallest, largest) extent in mm of images that the model is meant for, or None.
         postprocessing, training, scores: JSON values.  ``training`` holds data, licence, cases, recipe, split_hash,
-            versions, date; ``scores`` holds ``mean_dice`` or ``dice`` {label name: Dice} and how they were measured.
+            versions, date and ``mirror_axes`` (i, j, k or 0 to 2); ``scores`` holds ``mean_dice`` or ``dice``
+            {label name: Dice} and ``how`` they were measured.
         licence, attribution: of the weights; ``authors``, ``copyright``: MONAI's keys of these names.
         weights: ``file`` (``models/....safetensors``), ``sha256``, ``dtype``; ``write_bundle`` fills it in.
     """
@@ -205,6 +206,11 @@ class Metadata:
     def names(self) -> dict[int, str]:
         """Name of each label by its value, in painting order."""
         return {label.value: label.name for label in self.labels}
+
+    @property
+    def spacing_text(self) -> str:
+        """The spacing for people."""
+        return "each image's own" if self.spacing is None else " x ".join(f"{v:g}" for v in self.spacing) + " mm"
 
     @property
     def mean_dice(self) -> float | None:
@@ -267,6 +273,13 @@ class Metadata:
         }
         for key in ("options", "postprocessing", "training", "scores"):
             metadata[key] = own.take(key, reading.json_object, {})
+        # Of these objects, the values that the program itself reads.
+        training = Table(metadata["training"] or {}, own.at("training"), problems)
+        training.take("mirror_axes", reading.image_axes, None)
+        scores = Table(metadata["scores"] or {}, own.at("scores"), problems)
+        scores.take("dice", reading.named_numbers, {})
+        scores.take("mean_dice", reading.number, None)
+        scores.take("how", reading.any_text, "")
         _check_labels(labels, bool(metadata["regions"]), problems)
         return cls(**metadata)
 

@@ -1,12 +1,13 @@
 """Model packages from the weights that the papers' authors, or users of their code, have published."""
 
-import json
 from pathlib import Path
 
 import torch
 
+from segmamba import cards
 from segmamba.bundle import Bundle, Metadata, write_bundle
 from segmamba.errors import UserError
+from segmamba.metadata import OWN_KEYS
 from segmamba.networks.published import Report, from_published, read_checkpoint
 
 _NONZERO = {"kind": "zscore", "region": "nonzero"}
@@ -66,12 +67,20 @@ def import_official(
         )
     if metadata is None and preset is None:
         raise UserError(
-            f"{file} is {report}; what its channels and labels mean no file of weights says: give --metadata FILE.json "
-            f"or --preset {'|'.join(PRESETS)}"
+            f"{file} holds {report}, but weights do not say what channels and labels mean: add --metadata FILE.json or "
+            f"--preset {'|'.join(PRESETS)}, and -o FOLDER"
         )
     weights = model.state_dict()
-    description = _of_preset(preset, report, weights, file) if preset else _read_description(Path(metadata))
-    document = _document(description, report, output)
+    description = (
+        _of_preset(preset, report, weights, file) if preset else cards.read_card(metadata, "--metadata", _KEYS)
+    )
+    own = {key: value for key, value in description.items() if key in OWN_KEYS}
+    document = cards.document(
+        description,
+        output,
+        {**own, "network": report.network, "options": report.options},
+        {"description": f"Imported weights of {report.network}"},
+    )
     described = Metadata.from_dict(document, str(metadata or f"--preset {preset}"))
     if len(described.channels) != report.in_channels:
         raise UserError(
@@ -108,32 +117,3 @@ def _of_preset(preset: str, report: Report, weights: dict[str, torch.Tensor], fi
         else:
             raise UserError(f"{file}: --preset {preset} knows three outputs of segresmamba alone; give --metadata")
     return description
-
-
-def _read_description(path: Path) -> dict:
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"--metadata {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"--metadata {path} is not valid JSON: {error}") from error
-    if not isinstance(description, dict):
-        raise UserError(f"--metadata {path} must hold a JSON object")
-    unknown = sorted(set(description) - set(_KEYS))
-    if unknown:
-        raise UserError(f"--metadata {path}: unknown key {', '.join(unknown)}; allowed are {', '.join(_KEYS)}")
-    return description
-
-
-def _document(description: dict, report: Report, output: Path) -> dict:
-    """The whole of a package's metadata.json."""
-    own = {key: value for key, value in description.items() if key in _KEYS}
-    name = output.stem if output.suffix.lower() == ".zip" else output.name
-    top = {
-        "name": own.pop("name", name),
-        "version": own.pop("version", "1.0.0"),
-        "description": own.pop("description", f"Imported weights of {report.network}"),
-        "authors": own.pop("authors", ""),
-        "copyright": own.pop("copyright", ""),
-    }
-    return {**top, "segmamba": {"format": 1, **own, "network": report.network, "options": report.options}}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from segmamba.errors import UserError
 
-__all__ = ["REQUIRED", "Problems", "Table", "plain", "read", "show"]
+__all__ = ["REQUIRED", "Problems", "Table", "plain", "read", "read_object", "show"]
 
 T = TypeVar("T")
 Check = Callable[[Any], Any]
@@ -96,6 +98,28 @@ def read(parse: Callable[[Any, str, Problems], T], data: Any, path: str, file: s
     result = parse(data, path, problems)
     problems.raise_if_any()
     return result
+
+
+def read_object(path: str | Path, name: str | None = None) -> dict[str, Any]:
+    """The JSON object that a file holds, with or without a byte order mark.
+
+    Args:
+        path: the file.
+        name: how a message calls it; its path where None.
+
+    Raises:
+        UserError: the file cannot be read, or holds anything else.
+    """
+    name = str(path) if name is None else name
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8, too
+        raise UserError(f"{name} is not valid JSON ({error}); mend the file") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{name} must hold a JSON object {{...}}, not {show(value)}")
+    return value
 
 
 def show(value: Any) -> str:
@@ -222,6 +246,30 @@ def interval(low: float | None = None, high: float | None = None, low_open: bool
         return lower, upper
 
     return check
+
+
+def number(value: Any) -> float:
+    """A number."""
+    if not is_number(value):
+        raise ValueError("expected a number")
+    return value
+
+
+def named_numbers(value: Any) -> dict[str, float]:
+    """An object with a number for each name."""
+    if not isinstance(value, dict) or not all(isinstance(k, str) and is_number(v) for k, v in value.items()):
+        raise ValueError("expected an object {name: number}")
+    return value
+
+
+def image_axes(value: Any) -> list[int | str]:
+    """A list of axes of the image, by name or by number; it may be empty."""
+    known = isinstance(value, (list, tuple)) and all(
+        isinstance(v, (int, str)) and not isinstance(v, bool) and v in ("i", "j", "k", 0, 1, 2) for v in value
+    )
+    if not known:
+        raise ValueError("expected a list of axes: 'i', 'j', 'k', or 0, 1, 2")
+    return list(value)
 
 
 def orientation(value: Any) -> str:

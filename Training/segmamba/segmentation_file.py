@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from segmamba.atomic import replacing
+from segmamba.errors import UserError
 from segmamba.grid import Grid
+from segmamba.image_reading import read_volumes
 
 _TYPES = ((np.dtype("<u1"), "unsigned char"), (np.dtype("<u2"), "unsigned short"), (np.dtype("<u4"), "unsigned int"))
 # Slicer's own lists, in which it looks for the entries.
@@ -49,6 +55,77 @@ def write_segmentation_nrrd(
         with gzip.GzipFile(filename="", mode="wb", compresslevel=4, fileobj=file, mtime=0) as out:
             for plane in voxels:
                 out.write(np.ascontiguousarray(plane, dtype).tobytes())
+
+
+@dataclass(frozen=True)
+class StoredSegment:
+    """A segment of a file.
+
+    Attributes:
+        name: as Slicer shows it.
+        value: what its layer holds where it is present.
+        layer: of the file, from 0.
+    """
+
+    name: str
+    value: int
+    layer: int
+
+
+@dataclass(frozen=True)
+class StoredSegmentation:
+    """A segmentation as a file holds it.
+
+    Attributes:
+        grid: where the voxels lie.
+        layers: label maps (k, j, i); segments of one do not overlap.
+        segments: in the order of the file.
+    """
+
+    grid: Grid
+    layers: tuple[np.ndarray, ...]
+    segments: tuple[StoredSegment, ...]
+
+    def mask(self, segment: StoredSegment) -> np.ndarray:
+        """Where a segment is present: boolean (k, j, i)."""
+        return self.layers[segment.layer] == segment.value
+
+
+def read_segmentation(path: str | os.PathLike, warnings: list[str] | None = None) -> StoredSegmentation:
+    """Read a .seg.nrrd file, of this program or of 3D Slicer, with all its layers.
+
+    Args:
+        path: the file.
+        warnings: what the user should know is appended here as text; without it, it is logged.
+
+    Raises:
+        UserError: the file cannot be read as an image, or its header names no segments, or a layer that is not there.
+    """
+    parts = read_volumes(path, None, warnings)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    keys = set(reader.GetMetaDataKeys())
+    numbers = sorted(int(found[1]) for key in keys if (found := re.fullmatch(r"Segment(\d+)_LabelValue", key)))
+    if not numbers:
+        raise UserError(f"{path}: its header names no segments (Segment0_LabelValue): save it again from 3D Slicer")
+    segments = []
+    for number in numbers:
+
+        def field(key: str, default: str, number: int = number) -> str:
+            name = f"Segment{number}_{key}"
+            return reader.GetMetaData(name) if name in keys else default
+
+        try:
+            segment = StoredSegment(
+                field("Name", f"Segment_{number}"), int(field("LabelValue", "")), int(field("Layer", "0"))
+            )
+        except ValueError as error:
+            raise UserError(f"{path}: the fields of segment {number} in its header are damaged ({error})") from None
+        if not 0 <= segment.layer < len(parts):
+            raise UserError(f"{path}: segment {segment.name!r} is in layer {segment.layer}, of {len(parts)}")
+        segments.append(segment)
+    return StoredSegmentation(Grid.of(parts[0]), tuple(sitk.GetArrayFromImage(p) for p in parts), tuple(segments))
 
 
 def layers_of(regions: np.ndarray, count: int) -> list[int]:

@@ -5,16 +5,15 @@ Standard library only: platformdirs is used where it is installed, and its rules
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segmamba import reading
+from segmamba.atomic import replacing
 from segmamba.errors import UserError
 
 __all__ = ["Settings", "read_settings", "settings_file", "user_models_folder", "write_settings"]
@@ -65,15 +64,7 @@ def read_settings(path: str | Path | None = None) -> Settings:
         UserError: the file is damaged, or holds a wrong value or an unknown key.
     """
     path = settings_file() if path is None else Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return Settings()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged, it is no valid JSON ({error}); mend it or delete it") from error
-    return Settings.from_dict(data, str(path))
+    return Settings.from_dict(reading.read_object(path), str(path)) if path.exists() else Settings()
 
 
 def write_settings(settings: Settings, path: str | Path | None = None) -> Path:
@@ -85,16 +76,12 @@ def write_settings(settings: Settings, path: str | Path | None = None) -> Path:
     path = settings_file() if path is None else Path(path)
     document = settings.to_dict()
     Settings.from_dict(document, str(path))
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     return path
 
 

@@ -17,17 +17,18 @@ def add_parser(commands) -> argparse.ArgumentParser:
     parser.add_argument("predictions", metavar="PREDICTIONS", help="folder of masks, or one mask")
     parser.add_argument("references", metavar="REFERENCES", help="folder of reference masks, or one")
     parser.add_argument("-o", "--output", required=True, metavar="REPORT", help="folder for cases.csv and summary.json")
-    parser.add_argument("--dataset", metavar="FOLDER", help="data set whose dataset.json names the labels")
+    parser.add_argument("--dataset", metavar="FOLDER", help="folder whose dataset.json names the labels")
     add_json(parser)
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
-    from segmamba.data.datasets import read_dataset
-    from segmamba.evaluation.report import evaluate, write_report
+    from segmamba.data.datasets import read_labels
+    from segmamba.evaluation.report import check_report, evaluate, write_report
 
-    labels = read_dataset(options.dataset).labels if options.dataset else None
+    check_report(Path(options.output))
+    labels = read_labels(options.dataset) if options.dataset else None
     rows, summary = evaluate(Path(options.predictions), Path(options.references), labels)
     write_report(rows, summary, Path(options.output))
     if options.json:

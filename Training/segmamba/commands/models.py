@@ -105,7 +105,6 @@ def _show(options: argparse.Namespace) -> int:
         print_json({"path": str(bundle.path), "bytes": bundle.size_bytes, **metadata.to_dict()})
         return 0
     training, scores = metadata.training, metadata.scores
-    spacing = "each image's own" if metadata.spacing is None else " x ".join(f"{v:g}" for v in metadata.spacing) + " mm"
     dice = scores.get("dice", {})
     rows = [
         ["name", f"{metadata.name} {metadata.version}"],
@@ -120,11 +119,11 @@ def _show(options: argparse.Namespace) -> int:
             ]
             for label in metadata.labels
         ),
-        ["spacing", spacing],
+        ["spacing", metadata.spacing_text],
         ["patch", " x ".join(map(str, metadata.patch)) + f" voxels, orientation {metadata.orientation}"],
         ["measured", scores.get("how", "not measured")],
         ["trained on", f"{training.get('data', 'unknown data')}, {training.get('cases', '?')} cases"],
-        ["data licence", training.get("licence") or "not stated"],
+        ["data licence", str(training.get("licence") or "not stated")],
         ["licence", metadata.licence or "not stated"],
         ["attribution", metadata.attribution],
     ]

@@ -25,7 +25,12 @@ def add_parser(commands) -> argparse.ArgumentParser:
     parser.add_argument("--tta", action="store_true", help="average over mirrored copies: slower, a little better")
     parser.add_argument("--overlap", type=float, default=0.5, help="of neighbouring windows, 0 to 1 (default 0.5)")
     parser.add_argument("--roi", metavar="FILE.mrk.json|i0:i1,j0:j1,k0:k1", help="segment this part alone")
-    parser.add_argument("--series", metavar="UID", help="the DICOM series to read where a folder holds several")
+    parser.add_argument(
+        "--series",
+        action="append",
+        metavar="UID",
+        help="the DICOM series to read where a folder holds several; given once for each image that is a DICOM folder",
+    )
     parser.add_argument("--probabilities", metavar="FILE", help="write the classes' probabilities, a 4-D image")
     parser.add_argument("--uncertainty", metavar="FILE", help="write the normalised entropy, 0 to 1")
     parser.add_argument("--statistics", metavar="FILE.csv", help="write voxels and millilitres of each label")
@@ -38,7 +43,6 @@ def add_parser(commands) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
-    from segmamba import images as files
     from segmamba.commands.outputs import check_outputs
     from segmamba.errors import UserError
 
@@ -49,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
     import torch
 
-    from segmamba.inference.preview import write_preview
+    from segmamba.inference.preview import draw_preview, write_picture
     from segmamba.inference.segmenter import Segmenter
     from segmamba.inference.statistics import write_statistics
 
@@ -70,9 +74,14 @@ def run(options: argparse.Namespace) -> int:
             probabilities=options.probabilities is not None,
             uncertainty=options.uncertainty is not None,
             series=options.series,
+            keep_image=options.preview is not None,
         )
     for warning in segmentation.warnings:
         sys.stderr.write(f"segmamba: warning: {warning}\n")
+    picture = None
+    if options.preview:
+        picture = draw_preview(segmentation, segmentation.image, title=Path(options.images[0]).name)
+    # All is computed: from here on files are written, and nothing but a full disk can keep one of them out.
     segmentation.save(options.output)
     if options.probabilities:
         segmentation.save_probabilities(options.probabilities)
@@ -80,9 +89,8 @@ def run(options: argparse.Namespace) -> int:
         segmentation.save_uncertainty(options.uncertainty)
     if options.statistics:
         write_statistics(segmentation, options.statistics)
-    if options.preview:
-        image = files.read_image(options.images[0], series=options.series, warnings=[])  # they have been said above
-        write_preview(segmentation, image, options.preview, title=Path(options.images[0]).name)
+    if picture is not None:
+        write_picture(picture, options.preview)
     report(segmentation, options)
     return 0
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from segmamba.commands.output import add_json, add_progress, print_json, print_table, shows_bar
+from segmamba.network_names import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ def add_parser(commands) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("dataset", metavar="DATASET", help="folder with dataset.json")
-    parser.add_argument("--network", metavar="NAME", help="lightmunet or segmamba (default: the recipe's)")
+    parser.add_argument("--network", metavar="NAME", help=f"{', '.join(NAMES)} (default: the recipe's)")
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="the run's folder, new or empty")
     parser.add_argument("--recipe", metavar="FILE|NAME", help="JSON file with what differs from the defaults")
     parser.add_argument(
@@ -29,8 +30,9 @@ def add_parser(commands) -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume",
         nargs="?",
-        const="must",
-        choices=("must", "auto"),
+        const=True,  # no text: that would be checked as if it had been typed
+        type=_auto,
+        metavar="auto",
         help="go on with the run in RUN; `--resume auto` starts anew where there is none",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default auto)")
@@ -43,7 +45,6 @@ def run(options: argparse.Namespace) -> int:
     """Runs it."""
     from segmamba.data.datasets import read_dataset
     from segmamba.data.splits import find_splits, make_folds, read_splits
-    from segmamba.errors import UserError
     from segmamba.training.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.network, options.changes)
@@ -56,16 +57,17 @@ def run(options: argparse.Namespace) -> int:
         log.info("folds of %s", splits)
     chosen = range(len(folds)) if options.fold == "all" else [_fold_number(options.fold, len(folds))]
 
-    from segmamba import networks
     from segmamba.inference.devices import resolve_device
+    from segmamba.training.run import check_folds
     from segmamba.training.trainer import train
 
-    if recipe.network.name not in networks.names():
-        raise UserError(f"--network {recipe.network.name} is unknown; allowed are {', '.join(networks.names())}")
     device = str(resolve_device(options.device))
+    output, resume = Path(options.output), "must" if options.resume is True else options.resume
+    folders = {number: output / f"fold_{number}" if options.fold == "all" else output for number in chosen}
+    if options.fold == "all":
+        resume = check_folds(list(folders.values()), resume)
     results = {}
-    for number in chosen:
-        folder = Path(options.output) / f"fold_{number}" if options.fold == "all" else Path(options.output)
+    for number, folder in folders.items():
         results[str(number)] = train(
             dataset,
             folds[number],
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
             recipe,
             fold_name=str(number),
             device=device,
-            resume=options.resume,
+            resume=resume,
             bar=shows_bar(options.progress),
         )
     if options.json:
@@ -84,6 +86,13 @@ def run(options: argparse.Namespace) -> int:
             rows += [[number, name, "-" if d is None else f"{d:.4f}"] for name, d in result["dice"].items()]
         print_table(rows, right=(2,))
     return 0
+
+
+def _auto(text: str) -> str:
+    """The one word that ``--resume`` takes: whatever follows it is taken for one, the data set's folder too."""
+    if text != "auto":
+        raise argparse.ArgumentTypeError(f"{text!r} is not 'auto'; put --resume after DATASET, or write --resume auto")
+    return text
 
 
 def _fold_number(text: str, count: int) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from segmamba.errors import UserError
-from segmamba.images import Grid, check_image, read_image
+from segmamba.images import Grid, read_image, read_volumes
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +148,16 @@ def read_dataset(folder: str | Path) -> Dataset:
         regions=regions,
         cases=tuple(sorted(cases, key=lambda case: case.name)),
     )
+
+
+def read_labels(folder: str | Path) -> tuple[LabelEntry, ...]:
+    """The labels that a folder's ``dataset.json`` names, whatever else of the data set is there.
+
+    Raises:
+        UserError: ``dataset.json`` is missing or invalid, or its labels are.
+    """
+    path = Path(folder) / "dataset.json"
+    return _labels(_read_description(path), path)[0]
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -350,20 +360,10 @@ def read_case_images(case: Case, warnings: list[str] | None = None) -> list[sitk
     if not case.packed:
         return [read_image(path, warnings=warnings) for path in case.images]
     path = case.images[0]
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise UserError(f"{path} cannot be read as an image; replace it or remove the case {case.name!r}") from None
-    if image.GetDimension() == 4 and image.GetNumberOfComponentsPerPixel() == 1:
-        parts = [image[:, :, :, n] for n in range(image.GetSize()[3])]
-    elif image.GetDimension() == 3:
-        count = image.GetNumberOfComponentsPerPixel()
-        parts = [sitk.VectorIndexSelectionCast(image, n) for n in range(count)] if count > 1 else [image]
-    else:
-        raise UserError(f"{path} is {image.GetDimension()}-D; give a 4-D file with the channels along its last axis")
-    if len(parts) != case.channels:
-        raise UserError(f"{path} holds {len(parts)} channels where its data set has {case.channels}")
-    return [check_image(part, f"{path} (channel {n})", warnings) for n, part in enumerate(parts)]
+    channels = read_volumes(path, case.channels, warnings)
+    if len(channels) != case.channels:
+        raise UserError(f"{path} holds {len(channels)} channels where its data set has {case.channels}")
+    return channels
 
 
 def read_case_label(case: Case, warnings: list[str] | None = None) -> sitk.Image:

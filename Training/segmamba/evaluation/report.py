@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import numpy as np
 
 from segmamba import images
 from segmamba.atomic import replacing
-from segmamba.data.datasets import LabelEntry, read_dataset, read_label
+from segmamba.data.datasets import LabelEntry, read_label, read_labels
 from segmamba.errors import UserError
 from segmamba.evaluation.metrics import Overlap, mean_dice, overlap
 from segmamba.grid import Grid
+from segmamba.segmentation_file import StoredSegmentation, read_segmentation
 
 EMPTY_POLICY = (
     "Dice is left out of the mean where a label is empty in both masks, and 0 where it is empty in one of them alone; "
@@ -45,6 +48,9 @@ class Row:
 def evaluate(predictions: Path, references: Path, labels: Sequence[LabelEntry] | None = None) -> tuple[list[Row], dict]:
     """Compares masks of the same name in two folders, or two files.
 
+    The segments of a ``.seg.nrrd`` file are matched with the labels by their names, where they bear them; they may
+    overlap.
+
     Args:
         predictions: Folder of masks, or one mask.
         references: Folder of reference masks, or one; it may hold more than was predicted.
@@ -63,16 +69,14 @@ def evaluate(predictions: Path, references: Path, labels: Sequence[LabelEntry] |
     rows: list[Row] = []
     cases = []
     for name, prediction, reference in pairs:
-        predicted, truth = read_label(prediction), read_label(reference)
-        if not Grid.of(predicted).same_as(Grid.of(truth), 0.1):
+        place, predicted = _read_masks(prediction, labels, lambda label: painted(label, labels))
+        grid, truth = _read_masks(reference, labels, lambda label: label.members)
+        if not place.same_as(grid, 0.1):
             raise UserError(f"{prediction} lies on another grid than its reference {reference}; evaluate on one grid")
-        voxel_ml = float(np.prod(truth.GetSpacing())) / 1000
-        found, right = images.array(predicted), images.array(truth)
-        _check_values(found, {label.value for label in labels}, prediction)
-        _check_values(right, {member for label in labels for member in label.members}, reference)
+        voxel_ml = float(np.prod(grid.spacing)) / 1000
         counts = {}
         for label in labels:
-            counts[label.name] = overlap(np.isin(found, painted(label, labels)), np.isin(right, label.members))
+            counts[label.name] = overlap(predicted(label), truth(label))
             rows.append(Row(name, label.name, counts[label.name], voxel_ml))
         cases.append(counts)
     return rows, _summary(cases, [label.name for label in labels])
@@ -83,11 +87,84 @@ def painted(label: LabelEntry, labels: Sequence[LabelEntry]) -> list[int]:
     return [other.value for other in labels if set(other.members) <= set(label.members)]
 
 
+def _read_masks(
+    path: Path, labels: Sequence[LabelEntry], values: Callable[[LabelEntry], Sequence[int]]
+) -> tuple[Grid, Callable[[LabelEntry], np.ndarray]]:
+    """The grid of a mask's file, and what gives a label's boolean mask; ``values`` are a label's in a label map."""
+    if _is_segmentation(path):
+        segmentation = read_segmentation(path)
+        matched = _match(segmentation, labels, path)
+        if matched is not None:
+            return segmentation.grid, matched
+    image = read_label(path)
+    mask = images.array(image)
+    _check_values(mask, {value for label in labels for value in values(label)}, path)
+    return Grid.of(image), lambda label: np.isin(mask, values(label))
+
+
+def _is_segmentation(path: Path) -> bool:
+    """Whether a file is one of 3D Slicer's segmentations rather than a label map that is named like one."""
+    if not path.name.lower().endswith(".seg.nrrd"):
+        return False
+    try:
+        with path.open("rb") as file:
+            return b"_LabelValue:=" in file.read(1 << 20).split(b"\n\n")[0]
+    except OSError:
+        return False  # reading it as a label map tells why
+
+
+def _match(
+    segmentation: StoredSegmentation, labels: Sequence[LabelEntry], path: Path
+) -> Callable[[LabelEntry], np.ndarray] | None:
+    """What gives a label's mask from the segments of that name; None where the file is to be read as a label map.
+
+    Raises:
+        UserError: Some segments bear labels' names and others do not, or they overlap and none does.
+    """
+    names = {label.name for label in labels}
+    extra = [segment.name for segment in segmentation.segments if segment.name not in names]
+    overlapping = len(segmentation.layers) > 1
+    if extra and (overlapping or len(extra) < len(segmentation.segments)):
+        raise UserError(
+            f"{path} holds the segment {extra[0]!r}, which is none of the labels' ({', '.join(sorted(names))}); "
+            "name the data set with these segments as labels with --dataset"
+        )
+    if extra:
+        return None
+
+    def mask(label: LabelEntry) -> np.ndarray:
+        found = np.zeros(segmentation.layers[0].shape, dtype=bool)
+        for segment in segmentation.segments:
+            if segment.name == label.name:
+                found |= segmentation.mask(segment)
+        return found
+
+    return mask
+
+
 def _check_values(mask: np.ndarray, allowed: set[int], path: Path) -> None:
     extra = sorted(set(np.unique(mask).tolist()) - allowed - {0})
     if extra:
         known = ", ".join(map(str, sorted(allowed)))
         raise UserError(f"{path} holds the value {extra[0]}, which is none of the labels' ({known})")
+
+
+def check_report(folder: Path) -> None:
+    """Checks, before anything is computed, that a report can be written; the folder is not made yet.
+
+    Raises:
+        UserError: It is a file, or cannot be made or written to.
+    """
+    folder = Path(folder)
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.exists(place))
+    if not there.is_dir():
+        raise UserError(f"{folder} cannot be written to ({there} is a file); name another folder with -o")
+    try:
+        # Tried rather than asked: permissions do not tell of read-only disks, and root may do anything.
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror}); name another folder with -o") from error
 
 
 def write_report(rows: list[Row], summary: dict, folder: Path) -> None:
@@ -162,7 +239,7 @@ def _pairs(predictions: Path, references: Path) -> list[tuple[str, Path, Path]]:
 def _labels_beside(references: Path) -> Sequence[LabelEntry] | None:
     folder = references if references.is_dir() else references.parent
     if (folder.parent / "dataset.json").is_file():
-        return read_dataset(folder.parent).labels
+        return read_labels(folder.parent)
     return None
 
 
@@ -170,5 +247,9 @@ def _labels_found(pairs: list[tuple[str, Path, Path]]) -> list[LabelEntry]:
     values: set[int] = set()
     for _, prediction, reference in pairs:
         for path in (prediction, reference):
+            if _is_segmentation(path) and len(read_segmentation(path).layers) > 1:
+                raise UserError(
+                    f"{path} holds segments that overlap; name the data set whose labels they are with --dataset"
+                )
             values |= {int(value) for value in np.unique(images.array(read_label(path)))}
     return [LabelEntry(str(value), value, (value,)) for value in sorted(values - {0})]

@@ -17,6 +17,7 @@ from segmamba.inference.restore import Restorer
 from segmamba.inference.segmentation import Segmentation
 from segmamba.inference.window import Progress, slide
 from segmamba.metadata import Metadata
+from segmamba.scan import chosen_backend
 
 # Parts of the progress bar: reading and preparing are quick beside the windows.
 _PREPARED, _COMPUTED = 0.04, 0.98
@@ -36,12 +37,14 @@ def segment_case(
     want_probabilities: bool = False,
     want_uncertainty: bool = False,
     progress: Progress | None = None,
-    series: str | None = None,
+    series: str | Sequence[str] | None = None,
+    keep_image: bool = False,
 ) -> Segmentation:
     """Segments one case.
 
-    Beyond the network, one batch of windows and the prepared float32 images, memory grows by at most one and a half
-    float32 maps of the image's size, for any number of classes (plus what ``want_...`` asks to keep).
+    Beyond the network, one batch of windows' activations and output, and the prepared float32 images, memory grows by
+    at most one and a half float32 maps of the image's size, for any number of classes (plus what ``want_...`` and
+    ``keep_image`` ask to keep).
 
     Args:
         network: Takes (B, channels, d, h, w), gives (B, output channels, d, h, w); on ``device``.  It is run in eval
@@ -59,7 +62,8 @@ def segment_case(
         want_uncertainty: Keep the normalised entropy.
         progress: Called with the fraction done (0 to 1) and a message; an exception raised by it ends the work and
             leaves nothing behind.
-        series: DICOM series to read from a folder that holds several.
+        series: DICOM series to read; several are those of the images that are DICOM folders, in their order.
+        keep_image: Keep the first image, as it was read.
 
     Raises:
         UserError: Wrong number of images, an image or a region that cannot be used, or no room to compute.
@@ -73,7 +77,7 @@ def segment_case(
     warnings: list[str] = []
     if progress is not None:
         progress(0.0, "preparing the images")
-    case = prepare(images, metadata, warnings, roi=roi, series=series)
+    case = prepare(images, metadata, warnings, roi=roi, series=series, keep_image=keep_image)
     if metadata.postprocessing:
         warnings.append(
             f"Model {metadata.name} asks for post-processing ({', '.join(metadata.postprocessing)}) that this version "
@@ -106,7 +110,7 @@ def segment_case(
     finally:
         network.train(training)
     segmentation = _collect(case, metadata, result, warnings)
-    segmentation.backend = scan_backend(device)
+    segmentation.backend = chosen_backend(device)
     segmentation.seconds = time.perf_counter() - began
     if progress is not None:
         progress(1.0, "done")
@@ -125,15 +129,6 @@ def mirror_axes(metadata: Metadata) -> tuple[int, ...]:
         stated = [n for n, letter in enumerate(metadata.orientation) if letter not in "LR"]
     numbers = {"ijk".index(axis) if axis in ("i", "j", "k") else int(axis) for axis in stated}
     return tuple(sorted(2 - n for n in numbers))
-
-
-def scan_backend(device: torch.device) -> str:
-    """Name of the selective scan's backend for a device, or an empty text where the package has no scan to ask."""
-    try:
-        from segmamba.scan import chosen_backend
-    except ImportError:
-        return ""
-    return str(chosen_backend(device))
 
 
 def _collect(case: Prepared, metadata: Metadata, result: Restorer, warnings: list[str]) -> Segmentation:
@@ -156,6 +151,7 @@ def _collect(case: Prepared, metadata: Metadata, result: Restorer, warnings: lis
         regions=result.regions,
         probabilities=result.probabilities,
         uncertainty=uncertainty,
+        image=case.image,
     )
 
 

@@ -5,6 +5,7 @@ Inference and training prepare their cases by these functions, so that a network
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Prepared:
         axes, flips: For each axis (i, j, k) of ``oriented_grid`` the source's axis, and whether it runs backwards.
         box: Voxels of ``oriented_grid`` that results are wanted for, slices in array order (k, j, i).
         empty_is_background: Zero means "outside the body" in every channel.
+        image: The first image, on ``stored_grid``, if it was to be kept.
     """
 
     array: np.ndarray
@@ -51,6 +53,7 @@ class Prepared:
     flips: tuple[bool, bool, bool]
     box: tuple[slice, slice, slice]
     empty_is_background: bool
+    image: sitk.Image | None = None
 
     def oriented(self, array: np.ndarray) -> np.ndarray:
         """A view in the model's orientation of an array (..., k, j, i) on the source grid."""
@@ -63,7 +66,8 @@ def prepare(
     warnings: list[str] | None = None,
     *,
     roi: str | Path | Sequence[Sequence[int]] | None = None,
-    series: str | None = None,
+    series: str | Sequence[str] | None = None,
+    keep_image: bool = False,
 ) -> Prepared:
     """Brings the images of one case to the network's input.
 
@@ -75,17 +79,20 @@ def prepare(
         metadata: Channels, orientation, spacing and patch of the model.
         warnings: Texts for the user are appended; logged when None.
         roi: See :func:`segmamba.inference.roi.parse_roi`; half a patch around it is kept as context.
-        series: DICOM series to read from a folder that holds several.
+        series: DICOM series to read; several are those of the images that are DICOM folders, in their order.
+        keep_image: Keep the first image.
 
     Raises:
         UserError: Wrong number of images, an image that cannot be used, or a wrong region of interest.
     """
     check_channels(images, metadata)
-    first = _load(images[0], metadata, 0, series, warnings)
+    uids = series_of(images, series)
+    # An image whose axes are not quite perpendicular is squared to be worked on; its mask still fits it exactly.
+    first, stored_grid = _load(images[0], metadata, 0, uids[0], warnings)
     source_grid = Grid.of(first)
-    # An image whose axes are not quite perpendicular was squared to be worked on; its mask still fits it exactly.
-    given = images[0] if isinstance(images[0], sitk.Image) and images[0].GetDimension() == 3 else first
-    stored_grid = Grid.of(given)
+    kept = None
+    if keep_image:
+        kept = first if stored_grid == source_grid else stored_grid.place(sitk.Image(first))
     oriented_grid, axes, flips = source_grid.oriented(metadata.orientation)
     grid = model_grid(oriented_grid, metadata.spacing)
     voxels = parse_roi(roi, source_grid) if roi is not None else tuple((0, size) for size in source_grid.size)
@@ -97,10 +104,10 @@ def prepare(
     array = np.empty((len(images), *reversed(cropped.size)), dtype=np.float32)
     inside = tuple(slice(*pair) for pair in reversed(crop))
     for n, channel in enumerate(metadata.channels):
-        image = first if n == 0 else _load(images[n], metadata, n, series, warnings)
+        image = first if n == 0 else _load(images[n], metadata, n, uids[n], warnings)[0]
         first = None
         own = Grid.of(image)
-        if n and not own.same_as(source_grid):
+        if n and not own.same_as(source_grid) and not own.oriented(metadata.orientation)[0].same_as(oriented_grid):
             name = _name(images[n], metadata, n)
             warn(warnings, f"{name}: lies on another grid than the first image and was resampled onto it.")
         target = array[n] if roi is None else np.empty(tuple(reversed(grid.size)), dtype=np.float32)
@@ -115,7 +122,32 @@ def prepare(
         apply_scale(array[n], scale)
     empty = all(channel.normalisation.region == "nonzero" for channel in metadata.channels)
     place = tuple(slice(*pair) for pair in reversed(box))
-    return Prepared(array, cropped, source_grid, stored_grid, oriented_grid, axes, flips, place, empty)
+    return Prepared(array, cropped, source_grid, stored_grid, oriented_grid, axes, flips, place, empty, kept)
+
+
+def series_of(images: Sequence[Source], series: str | Sequence[str] | None) -> list[str | None]:
+    """For each image the DICOM series to read, or None: ``series`` has one for each image that is a DICOM folder.
+
+    Raises:
+        UserError: There are more or fewer series than DICOM folders.
+    """
+    found: list[str | None] = [None] * len(images)
+    if series is None or not len(series):
+        return found
+    paths = [image for image in images if isinstance(image, (str, Path))]
+    if not all(map(os.path.exists, paths)):
+        return found  # reading tells which is missing
+    uids = [series] if isinstance(series, str) else list(series)
+    folders = [n for n, image in enumerate(images) if isinstance(image, (str, Path)) and os.path.isdir(image)]
+    if len(uids) != len(folders):
+        given = ", ".join(str(image) if isinstance(image, (str, Path)) else "an image in memory" for image in images)
+        raise UserError(
+            f"--series (series= in Python) names {len(uids)} series, and {len(folders)} of the images ({given}) "
+            f"{'is a DICOM folder' if len(folders) == 1 else 'are DICOM folders'}: give one series for each such folder"
+        )
+    for n, uid in zip(folders, uids, strict=True):
+        found[n] = uid
+    return found
 
 
 def prepare_label(label: sitk.Image, grid: Grid) -> np.ndarray:
@@ -194,16 +226,18 @@ def _fill(
     target[...] = sitk.GetArrayViewFromImage(moved)
 
 
-def _load(source: Source, metadata: Metadata, n: int, series: str | None, warnings: list[str] | None) -> sitk.Image:
-    """A channel's image, geometry and values checked."""
+def _load(
+    source: Source, metadata: Metadata, n: int, series: str | None, warnings: list[str] | None
+) -> tuple[sitk.Image, Grid]:
+    """A channel's image, geometry and values checked, and its grid as stored."""
     name = _name(source, metadata, n)
     if isinstance(source, (str, Path)):
-        image = files.read_image(source, series=series, warnings=warnings)
+        image, stored = files.read_placed(source, series=series, warnings=warnings)
     else:
-        image = files.check_image(source, name, warnings)
+        image, stored = files.check_placed(source, name, warnings)
     values = sitk.GetArrayViewFromImage(image)
     checked = files.check_values(values, name, warnings)
-    return image if checked is values else files.from_array(checked, Grid.of(image))
+    return image if checked is values else files.from_array(checked, Grid.of(image)), stored
 
 
 def _name(source: Source, metadata: Metadata, n: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from scipy import ndimage
 from segmamba.atomic import replacing
 from segmamba.errors import UserError
 from segmamba.grid import Grid
+from segmamba.inference.masks import label_masks
 from segmamba.inference.preprocess import reordered
 from segmamba.inference.segmentation import Segmentation
+from segmamba.metadata import Label
 
 _BACKGROUND, _TEXT, _DIM = "#101216", "#f2f4f7", "#9aa3af"
 _FONT = ["DejaVu Sans"]
@@ -66,12 +69,32 @@ def write_preview(segmentation: Segmentation, image: sitk.Image, path: str | Pat
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise UserError(f"{path}: a preview is a PNG file; give it the suffix .png")
+    write_picture(draw_preview(segmentation, image, title), path)
+
+
+def draw_preview(segmentation: Segmentation, image: sitk.Image, title: str = "") -> bytes:
+    """The same picture as the bytes of a PNG file.
+
+    Raises:
+        UserError: The image lies on another grid.
+    """
     if not Grid.of(image).same_as(Grid.of(segmentation.labels)):
-        raise UserError(f"{path}: the image of a preview must lie on the grid of the segmentation")
+        raise UserError("the image of a preview must lie on the grid of the segmentation; give the first image")
+    picture = io.BytesIO()
     figure = _draw(segmentation, image, title)
+    figure.savefig(picture, format="png", dpi=_DPI, facecolor=_BACKGROUND, metadata={"Software": "segmamba"})
+    return picture.getvalue()
+
+
+def write_picture(picture: bytes, path: str | Path) -> None:
+    """Writes a picture, whole or not at all.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
     try:
         with replacing(path, ".png") as temporary:
-            figure.savefig(temporary, dpi=_DPI, facecolor=_BACKGROUND, metadata={"Software": "segmamba"})
+            temporary.write_bytes(picture)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -79,16 +102,18 @@ def write_preview(segmentation: Segmentation, image: sitk.Image, path: str | Pat
 def _draw(segmentation: Segmentation, image: sitk.Image, title: str) -> Figure:
     grid, axes, flips = Grid.of(image).oriented("LPS")
     volume = reordered(sitk.GetArrayViewFromImage(image), axes, flips)
-    masks = [
-        (label, reordered(mask, axes, flips))
-        for label, mask in _masks(segmentation)
-        if segmentation.voxels.get(label.name, 1)
-    ]
     spacing = tuple(reversed(grid.spacing))
     labels = reordered(sitk.GetArrayViewFromImage(segmentation.labels), axes, flips)
     found = labels if segmentation.regions is None else reordered(segmentation.regions, axes, flips)
     window = _window(volume)
     box, centre = _view(found, spacing)
+    cuts = [_cut(plane, box, centre) for plane in _PLANES]
+    sections: list[list[tuple[Label, np.ndarray]]] = [[] for _ in _PLANES]
+    for label, mask in label_masks(segmentation):
+        oriented = reordered(mask, axes, flips)
+        for cut, kept in zip(cuts, sections, strict=True):
+            if (section := oriented[cut]).any():
+                kept.append((label, section.copy()))  # a copy, so that the whole mask can go
 
     sizes = [_size(box, spacing, plane) for plane in _PLANES]
     height = max(h for _, h in sizes)
@@ -103,9 +128,9 @@ def _draw(segmentation: Segmentation, image: sitk.Image, title: str) -> Figure:
     scale = picture / height
     spread = sum(widths) * scale + 2 * gap
     left = (_WIDTH_INCHES - spread) / 2
-    for plane, width in zip(_PLANES, widths, strict=True):
+    for plane, cut, kept, width in zip(_PLANES, cuts, sections, widths, strict=True):
         place = [left / _WIDTH_INCHES, bottom / total, width * scale / _WIDTH_INCHES, picture / total]
-        _picture(figure.add_axes(place), plane, volume, masks, spacing, window, box, centre)
+        _picture(figure.add_axes(place), plane, volume[cut], kept, spacing, window)
         left += width * scale + gap
     x = 0.25 / _WIDTH_INCHES
     y = 1 - 0.34 / total
@@ -116,16 +141,6 @@ def _draw(segmentation: Segmentation, image: sitk.Image, title: str) -> Figure:
         figure.text(1 - x, y, title, color=_DIM, fontsize=11, ha="right", va="center", family=_FONT)
     _legend(figure, segmentation, total)
     return figure
-
-
-def _masks(segmentation: Segmentation):
-    """Every label with its mask on the image's grid; regions nested, the largest first as they are painted."""
-    labels = sitk.GetArrayViewFromImage(segmentation.labels)
-    for n, label in enumerate(segmentation.metadata.labels):
-        if segmentation.regions is None:
-            yield label, labels == label.value
-        else:
-            yield label, (segmentation.regions >> segmentation.regions.dtype.type(n)) & 1 != 0
 
 
 def _window(volume: np.ndarray) -> tuple[float, float]:
@@ -170,22 +185,22 @@ def _size(box: list[slice], spacing: tuple[float, ...], plane: _Plane) -> tuple[
     return tuple((box[a].stop - box[a].start) * spacing[a] for a in (columns, rows))
 
 
-def _picture(axes, plane: _Plane, volume, masks, spacing, window, box, centre) -> None:
+def _cut(plane: _Plane, box: list[slice], centre: list[int]) -> tuple[slice | int, ...]:
+    """The index of the voxels that a picture shows."""
+    return tuple(centre[axis] if axis == plane.axis else box[axis] for axis in range(3))
+
+
+def _picture(axes, plane: _Plane, picture: np.ndarray, sections: list, spacing, window) -> None:
     rows, columns = (a for a in range(3) if a != plane.axis)
-    cut = [box[0], box[1], box[2]]
-    cut[plane.axis] = centre[plane.axis]
-    cut = tuple(cut)
-    picture = volume[cut].astype(np.float32)
+    picture = picture.astype(np.float32)
     high, wide = picture.shape
     # Outer edges in mm, so that the aspect ratio is that of the anatomy.
     extent = (0, wide * spacing[columns], high * spacing[rows], 0)
     axes.imshow(
         picture, cmap="gray", vmin=window[0], vmax=window[1], extent=extent, interpolation="bicubic", aspect="equal"
     )
-    for label, mask in masks:
-        section = mask[cut]
-        if section.any():
-            _contour(axes, section, (spacing[rows], spacing[columns]), np.divide(label.colour, 255))
+    for label, section in sections:
+        _contour(axes, section, (spacing[rows], spacing[columns]), np.divide(label.colour, 255))
     axes.set_facecolor("black")
     axes.set_xlim(0, extent[1])
     axes.set_ylim((0, extent[2]) if plane.upside_down else (extent[2], 0))

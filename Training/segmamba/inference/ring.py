@@ -79,11 +79,18 @@ class FileRing:
         self._plane_bytes = self.height * self._row_bytes
         size = self.depth * self._plane_bytes
         folder = tempfile.gettempdir()
+        self._size = size
         if shutil.disk_usage(folder).free < size:
             raise _no_room(folder, size)
-        self._file = tempfile.TemporaryFile(prefix="segmamba-", buffering=0)  # noqa: SIM115
-        self._size = size
-        self._file.truncate(size)
+        try:
+            self._file = tempfile.TemporaryFile(prefix="segmamba-", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise _no_room(folder, size, error) from error
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self._file.close()
+            raise _no_room(folder, size, error) from error
         self._rows = max(1, min(self.height, _CHUNK_BYTES // self._row_bytes))
         log.debug("the sliding window keeps %.0f MB in a temporary file in %s", size / 1e6, folder)
 
@@ -138,11 +145,12 @@ class FileRing:
             while len(view):
                 view = view[self._file.write(view) :]
         except OSError as error:
-            raise _no_room(tempfile.gettempdir(), self._size) from error
+            raise _no_room(tempfile.gettempdir(), self._size, error) from error
 
 
-def _no_room(folder: str, size: int) -> UserError:
+def _no_room(folder: str, size: int, error: OSError | None = None) -> UserError:
+    reason = f" ({error.strerror})" if error is not None and error.strerror else ""
     return UserError(
-        f"the folder for temporary files, {folder}, has no room for {size / 1e9:.1f} GB of intermediate results; "
-        "free space there, or set TMPDIR (TEMP on Windows) to a larger folder"
+        f"the folder for temporary files, {folder}, has no room for {size / 1e9:.1f} GB of intermediate results"
+        f"{reason}; free space there, or set TMPDIR (TEMP on Windows) to a larger folder"
     )

@@ -23,7 +23,7 @@ class Segmentation:
         volumes_ml: Volume of each label by its name, in millilitres; of a model with regions each whole region, with
             what later ones paint over.
         seconds: Wall time of reading, preparing, computing and going back.
-        backend: Scan backend that computed it; empty where none is used.
+        backend: Scan backend of the device that computed it.
         warnings: What the user should know, one sentence each.
         metadata: Of the model.
         voxels: Number of voxels of each label by its name, counted as for ``volumes_ml``.
@@ -31,6 +31,7 @@ class Segmentation:
         probabilities: (classes, D, H, W) float32 on the first image's grid if asked for; class 0 is the background
             of a model without regions.
         uncertainty: Normalised entropy in [0, 1], float32, on the first image's grid if asked for.
+        image: The first image on its own grid if asked for; values that were no numbers are replaced.
     """
 
     labels: sitk.Image
@@ -44,6 +45,7 @@ class Segmentation:
     regions: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     uncertainty: sitk.Image | None = None
+    image: sitk.Image | None = None
 
     def save(self, path: str | Path) -> None:
         """Writes the mask; ``.seg.nrrd`` keeps names, colours, terminology and overlapping regions.

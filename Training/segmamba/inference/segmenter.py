@@ -23,10 +23,10 @@ class Segmenter:
     """A model, ready to segment.
 
     Example:
-        >>> segmenter = Segmenter("hippocampus")
+        >>> segmenter = Segmenter("hippocampus-lightmunet")
         >>> segmentation = segmenter("case.nii.gz")
         >>> segmentation.volumes_ml
-        {'Anterior hippocampus': 1.62, 'Posterior hippocampus': 1.48}
+        {'Anterior': 1.62, 'Posterior': 1.48}
         >>> segmentation.save("case.seg.nrrd")
 
     Args:
@@ -103,7 +103,8 @@ class Segmenter:
         progress: Progress | None = None,
         probabilities: bool = False,
         uncertainty: bool = False,
-        series: str | None = None,
+        series: str | Sequence[str] | None = None,
+        keep_image: bool = False,
     ) -> Segmentation:
         """Segments one case.
 
@@ -113,7 +114,9 @@ class Segmenter:
             progress: Called with the fraction done and a message; may raise to cancel.
             probabilities: Keep the maps of all classes.
             uncertainty: Keep the normalised entropy.
-            series: DICOM series to read from a folder that holds several.
+            series: UID of the DICOM series to read from a folder that holds several; where several of the images are
+                DICOM folders, one for each of these, in their order.
+            keep_image: Keep the first image, for a picture of it.
 
         Raises:
             UserError: The images do not fit the model, or cannot be used.
@@ -135,6 +138,7 @@ class Segmenter:
                 want_uncertainty=uncertainty,
                 progress=progress,
                 series=series,
+                keep_image=keep_image,
             )
         except torch.OutOfMemoryError as error:
             raise UserError(

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segmamba.scan.precision import no_autocast
+
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -34,7 +36,7 @@ class Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self._depthwise and x.device.type == "cpu":
             # Depthwise convolutions have no fast half-precision kernel there: bf16 takes several times as long.
-            with torch.autocast("cpu", enabled=False):
+            with no_autocast("cpu"):
                 return self.conv(x.to(self.conv.weight.dtype))
         return self.conv(x)
 

@@ -6,18 +6,15 @@ import inspect
 from torch import nn
 
 from segmamba.errors import UserError
+from segmamba.network_names import NAMES
 
-_NETWORKS = {
-    "segmamba": ("segmamba.networks.segmamba", "SegMamba"),
-    "segmamba_v1": ("segmamba.networks.segmamba_v1", "SegMambaV1"),
-    "segresmamba": ("segmamba.networks.segresmamba", "SegResMamba"),
-    "lightmunet": ("segmamba.networks.lightmunet", "LightMUNet"),
-}
+# The class of each name, in the module of that name.
+_CLASSES = dict(zip(NAMES, ("SegMamba", "SegMambaV1", "SegResMamba", "LightMUNet"), strict=True))
 
 
 def names() -> tuple[str, ...]:
     """The names that :func:`build` knows."""
-    return tuple(_NETWORKS)
+    return NAMES
 
 
 def build(name: str, in_channels: int, out_channels: int, **options) -> nn.Module:
@@ -35,10 +32,9 @@ def build(name: str, in_channels: int, out_channels: int, **options) -> nn.Modul
     Raises:
         UserError: For an unknown name, an unknown option or a value that the network refuses.
     """
-    if name not in _NETWORKS:
-        raise UserError(f"network is {name!r}; allowed are {', '.join(_NETWORKS)}")
-    module, class_name = _NETWORKS[name]
-    network = getattr(importlib.import_module(module), class_name)
+    if name not in _CLASSES:
+        raise UserError(f"network is {name!r}; allowed are {', '.join(NAMES)}")
+    network = getattr(importlib.import_module(f"segmamba.networks.{name}"), _CLASSES[name])
     allowed = [key for key in inspect.signature(network).parameters if key not in ("in_channels", "out_channels")]
     unknown = sorted(set(options) - set(allowed))
     if unknown:

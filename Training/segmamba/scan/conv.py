@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from segmamba.scan.precision import no_autocast
+
 log = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ def causal_conv_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         (B, L, C): float32, or float64 where x is.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with no_autocast(x.device.type):
         if x.device.type == "cpu" and x.dtype != torch.float64 and weight.shape[-1] == 4 and _kernels() is not None:
             return _ConvSiLU.apply(x, weight, bias)
         x = x if x.dtype == torch.float64 else x.float()

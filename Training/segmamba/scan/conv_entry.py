@@ -1,19 +1,20 @@
 """Runs the convolution's kernels on torch tensors, divided among threads by time."""
 
-import zlib
-from pathlib import Path
+from functools import lru_cache
 from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from numba import njit
 
-from segmamba.scan import conv_kernels, simd, threads
+from segmamba.scan import conv_kernels, simd, simd_code, threads
+from segmamba.scan.compiled import kept
 from segmamba.scan.conv_kernels import BACKWARD_SCRATCH, TAPS, TILE, convolve_range, differentiate_range
+from segmamba.scan.memory import empty
 
 
 def _build(salt: int, cache: bool):
-    # The salt enters the key of numba's cache, which by itself looks at the calling file only.
+    # salt is for numba's cache only, see ``compiled``.
     @njit(nogil=True, cache=cache)
     def convolve(channels, stride, first, last, x, at, weight, bias, out, out_at):
         if salt != 0:
@@ -29,17 +30,9 @@ def _build(salt: int, cache: bool):
     return convolve, differentiate
 
 
+@lru_cache(maxsize=1)
 def _compiled():
-    salt = 0
-    for module in (simd, conv_kernels):
-        salt = zlib.crc32(Path(module.__file__).read_bytes(), salt)
-    try:
-        return _build(salt or 1, cache=True)
-    except (RuntimeError, OSError):
-        return _build(1, cache=False)  # no folder for numba's cache
-
-
-_convolve, _differentiate = _compiled()
+    return kept(_build, "convolution", simd, simd_code, conv_kernels)
 
 
 def _pose(x, weight, bias):
@@ -73,15 +66,15 @@ def _joined(tiles: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
 def forward(x, weight, bias):
     """SiLU(conv(x) + bias): (B, L, C) float32."""
     batch, length, channels = x.shape
-    out = torch.empty(batch, length, channels)
+    out = empty(batch, length, channels)
     if not out.numel():
         return out
     x, flat, taps, offset = _pose(x, weight, bias)
-    out_array, pieces = out.view(-1).numpy(), _pieces(batch, length)
+    out_array, pieces, convolve = out.view(-1).numpy(), _pieces(batch, length), _compiled()[0]
 
     def work(i: int) -> None:
         for row, first, last in pieces[i]:
-            _convolve(
+            convolve(
                 channels, x.stride(1), first, last, flat, row * x.stride(0), taps, offset,
                 out_array, row * length * channels,
             )  # fmt: skip
@@ -93,16 +86,16 @@ def forward(x, weight, bias):
 def backward(x, weight, bias, dout):
     """Gradients of x, weight and bias, float32; the threads' shares are added in order."""
     batch, length, channels = x.shape
-    dx = torch.empty(batch, length, channels)
+    dx = empty(batch, length, channels)
     x, flat, taps, offset = _pose(x, weight, bias)
     gradient = dout.detach().float().contiguous().view(-1).numpy()
-    dx_array, pieces = dx.view(-1).numpy(), _pieces(batch, length)
-    sums = torch.zeros(len(pieces), (TAPS + 1) * channels)
+    dx_array, pieces, differentiate = dx.view(-1).numpy(), _pieces(batch, length), _compiled()[1]
+    sums = torch.zeros(len(pieces), (TAPS + 1) * channels, dtype=torch.float32, device="cpu")
 
     def work(i: int) -> None:
-        scratch, share = torch.empty(BACKWARD_SCRATCH).numpy(), sums[i].numpy()
+        scratch, share = empty(BACKWARD_SCRATCH).numpy(), sums[i].numpy()
         for row, first, last in pieces[i]:
-            _differentiate(
+            differentiate(
                 channels, x.stride(1), length, first, last, flat, row * x.stride(0), taps, offset,
                 gradient, row * length * channels, dx_array, share, scratch,
             )  # fmt: skip
@@ -120,9 +113,11 @@ def checked() -> SimpleNamespace:
     """
     # The first call may come from inference, where tensors know no gradient.
     with torch.inference_mode(False), torch.enable_grad():
-        generator = torch.Generator().manual_seed(0)
+        # Said in full, because the caller may have set another default type or device.
+        generator = torch.Generator("cpu").manual_seed(0)
         x, weight, bias, dout = (
-            torch.randn(shape, generator=generator) for shape in ((2, 70, 20), (20, 1, TAPS), (20,), (2, 70, 20))
+            torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu")
+            for shape in ((2, 70, 20), (20, 1, TAPS), (20,), (2, 70, 20))
         )
         inputs = [t.clone().requires_grad_() for t in (x, weight, bias)]
         y = F.conv1d(inputs[0].transpose(1, 2), *inputs[1:], padding=TAPS - 1, groups=20)

@@ -11,6 +11,7 @@ from segmamba.scan import threads
 from segmamba.scan.cpu_entry import kernels
 from segmamba.scan.cpu_kernels import BACKWARD_SCRATCH, CHUNK, FORWARD_SCRATCH, LANES
 from segmamba.scan.memory import empty
+from segmamba.scan.precision import no_autocast
 
 _LOG2_E = 1.4426950408889634
 _NONE = np.zeros(1, np.float32)
@@ -223,7 +224,7 @@ class _Scan(torch.autograd.Function):
             if dlast is None:
                 return (None,) * 9
             dout = torch.zeros_like(inputs[0])
-        with torch.autocast("cpu", enabled=False):
+        with no_autocast("cpu"):
             problem = _pose(*inputs)
             grads = _backward(problem, ctx.soft, kept, dout, dlast, inputs[2].shape[1])
         return None, *(
@@ -242,7 +243,7 @@ def selective_scan_cpu(
     from run to run with the same number of threads, which is ``torch.get_num_threads()``.
     """
     inputs = (u, delta, A, B, C, D, z, delta_bias)
-    with torch.autocast("cpu", enabled=False):
+    with no_autocast("cpu"):
         if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
             return _Scan.apply(bool(delta_softplus), *inputs)
         problem = _pose(*inputs)

@@ -61,10 +61,10 @@ def _self_test(function: Callable, device: torch.device) -> str:
     """Compare outputs and gradients with the definition on small shapes with tails; '' or what is wrong."""
     for batch, groups, width, state, length in ((2, 1, 21, 16, 37), (1, 2, 16, 8, 64)):
         channels = groups * width
-        source = torch.Generator().manual_seed(channels)
+        source = torch.Generator("cpu").manual_seed(channels)
 
         def normal(*shape, source=source):
-            return torch.randn(*shape, generator=source, dtype=torch.float64)
+            return torch.randn(*shape, generator=source, dtype=torch.float64, device="cpu")
 
         inputs = [
             normal(batch, channels, length),

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from segmamba import reading
+from segmamba import cards, reading
 from segmamba.bundle import Bundle, Metadata, write_bundle
 from segmamba.data.splits import Fold, split_hash
 from segmamba.errors import UserError
@@ -95,17 +95,7 @@ def _scores(summary: dict | None) -> dict[str, Any]:
 
 
 def _read_card(path: Path) -> dict:
-    try:
-        card = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UserError(f"--card {path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"--card {path} is not valid JSON: {error}") from error
-    if not isinstance(card, dict):
-        raise UserError(f"--card {path} must hold a JSON object")
-    unknown = sorted(set(card) - set(_CARD_KEYS))
-    if unknown:
-        raise UserError(f"--card {path}: unknown key {', '.join(unknown)}; allowed are {', '.join(_CARD_KEYS)}")
+    card = cards.read_card(path, "--card", _CARD_KEYS)
     for key in sorted(card):
         kind, what = (str, "text")
         if key in ("labels", "scores"):
@@ -122,34 +112,24 @@ def _read_card(path: Path) -> dict:
 
 def _describe(metadata: Metadata, output: Path, card: dict) -> Metadata:
     """The description with the card's words put in; checked as a whole, as any package's is."""
-    document = metadata.to_dict()
-    own = document["segmamba"]
-    name = output.stem if output.suffix.lower() == ".zip" else output.name
-    document["name"], document["version"] = card.get("name", name), card.get("version", "1.0.0")
-    for key in ("description", "authors", "copyright"):
-        document[key] = card.get(key, document.get(key, ""))
+    base = metadata.to_dict()
+    own = base["segmamba"]
     for key in ("licence", "attribution"):
         own[key] = card.get(key, own.get(key, ""))
     known = {label["name"]: label for label in own["labels"]}
     for label_name, changes in card.get("labels", {}).items():
         if label_name not in known:
             raise UserError(f"--card: labels.{label_name} is no label of the run; it has {', '.join(known)}")
-        _check_keys(changes, _LABEL_KEYS, f"labels.{label_name}")
+        cards.check_keys(changes, _LABEL_KEYS, f"--card: labels.{label_name}")
         known[label_name].update(changes)
     channels = card.get("channels", [])
     if channels and len(channels) != len(own["channels"]):
         raise UserError(f"--card: channels has {len(channels)} entries, the run {len(own['channels'])}")
     for n, changes in enumerate(channels):
-        _check_keys(changes, _CHANNEL_KEYS, f"channels[{n}]")
+        cards.check_keys(changes, _CHANNEL_KEYS, f"--card: channels[{n}]")
         own["channels"][n].update(changes)
     own["scores"] = reading.plain(card.get("scores", {}))
-    return Metadata.from_dict(document, "the run with its --card")
-
-
-def _check_keys(changes: dict, allowed: tuple[str, ...], where: str) -> None:
-    unknown = sorted(set(changes) - set(allowed))
-    if unknown:
-        raise UserError(f"--card: {where}: unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}")
+    return Metadata.from_dict(cards.document(card, output, own, base), "the run with its --card")
 
 
 def model_readme(metadata: Metadata) -> str:
@@ -157,12 +137,10 @@ def model_readme(metadata: Metadata) -> str:
     channels = "\n".join(
         f"{n}. {channel.name} ({channel.modality})" for n, channel in enumerate(metadata.channels, start=1)
     )
-    dice = metadata.scores.get("dice", {})
-    measured = {name: f"{value:.3f}" for name, value in dice.items() if reading.is_number(value)}
+    measured = {name: f"{value:.3f}" for name, value in metadata.scores.get("dice", {}).items()}
     labels = "\n".join(
         f"| {label.value} | {label.name} | {measured.get(label.name, 'not measured')} |" for label in metadata.labels
     )
-    spacing = "each image's own" if metadata.spacing is None else " x ".join(f"{v:g}" for v in metadata.spacing) + " mm"
     training = metadata.training
     how = metadata.scores.get("how", "").strip() or "no scores were measured"
     return f"""# {metadata.name} {metadata.version}
@@ -175,7 +153,7 @@ Not a medical device: for research only.
 
 {channels}
 
-Resampled to {spacing}, patch {" x ".join(map(str, metadata.patch))} voxels (i, j, k), orientation
+Resampled to {metadata.spacing_text}, patch {" x ".join(map(str, metadata.patch))} voxels (i, j, k), orientation
 {metadata.orientation}.
 
 ## Output

@@ -8,6 +8,7 @@ from monai.losses import DiceLoss
 from torch import Tensor
 
 from segmamba.errors import UserError
+from segmamba.scan.precision import no_autocast
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -38,7 +39,7 @@ def make_loss(kind: str, regions: bool) -> LossFunction:
         )
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
-        with torch.autocast(logits.device.type, enabled=False):
+        with no_autocast(logits.device.type):
             logits = logits.float()
             if regions:
                 target = target.float()

@@ -32,7 +32,8 @@ class Survey:
 
 def survey(dataset: Dataset, names: list[str], orientation: str) -> Survey:
     """Looks at up to 64 of the named cases."""
-    cases = [case for case in dataset.cases if case.name in set(names)]
+    wanted = set(names)
+    cases = [case for case in dataset.cases if case.name in wanted]
     cases = [cases[n] for n in np.unique(np.linspace(0, len(cases) - 1, _SURVEYED).astype(int))]
     sizes, spacings, zeros, foreground = [], [], [], [[] for _ in dataset.channels]
     for case in cases:
@@ -43,7 +44,7 @@ def survey(dataset: Dataset, names: list[str], orientation: str) -> Survey:
         marked = images.array(label) > 0
         zeros.append([float(np.mean(images.array(channel) == 0)) for channel in channels])
         for channel, found in zip(channels, foreground, strict=True):
-            if channel.GetSize() == label.GetSize() and marked.any():
+            if marked.any():
                 values = images.array(channel)[marked]
                 found.append(values[:: max(1, len(values) // _FOREGROUND_SAMPLES)].astype(np.float64))
     spacing = np.median(spacings, axis=0)

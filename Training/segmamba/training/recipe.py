@@ -9,7 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from segmamba import reading
 from segmamba.errors import UserError
+from segmamba.network_names import NAMES
 
 Axis = Literal["i", "j", "k"]
 
@@ -149,15 +151,10 @@ def load_recipe(
         path = _named().get(str(source), Path(source))
         if not path.is_file():
             raise UserError(f"{where}: no such file and no recipe of that name; those are {', '.join(_named())}")
-        try:
-            values = json.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise UserError(f"{where} cannot be read: {error.strerror}") from error
-        except ValueError as error:  # UnicodeDecodeError is one, too
-            raise UserError(f"{where} is not valid JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise UserError(f"{where} must hold a JSON object")
+        values = reading.read_object(path, where)
     if network is not None:
+        if network not in NAMES:
+            raise UserError(f"--network {network} is unknown; allowed are {', '.join(NAMES)}")
         _assign(values, ["network", "name"], network, "--network")
     for change in changes or []:
         key, sign, text = change.partition("=")
@@ -165,7 +162,7 @@ def load_recipe(
             raise UserError(f"--set {change!r}: write it as key=value, such as train.epochs=20")
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         _assign(values, key.strip().split("."), value, f"--set {change}")
     return from_dict(values, where)
@@ -243,6 +240,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     data, augment, optimiser, train = recipe.data, recipe.augmentation, recipe.optimiser, recipe.train
     if not 0 <= recipe.seed < 2**63:
         yield f"seed is {recipe.seed}; it must lie between 0 and 2^63 - 1"
+    if recipe.network.name not in NAMES:
+        yield f"network.name is {recipe.network.name!r}; allowed are {', '.join(NAMES)}"
     if data.patch is not None and min(data.patch) < _SMALLEST:
         yield f"data.patch is {list(data.patch)}; every size must be at least {_SMALLEST}"
     if data.max_patch_voxels < _SMALLEST**3:

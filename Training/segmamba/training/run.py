@@ -31,8 +31,33 @@ _FORMAT = 1
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}")  # names of segmamba.atomic
 
 
-def start_or_resume(folder: Path, resume: str | None) -> bool:
-    """Whether there is a run in ``folder`` to go on with; the folder exists afterwards.
+def check_folds(folders: list[Path], resume: str | None) -> str | None:
+    """Checks the folders of several folds before the first is trained: a refusal must not come after hours.
+
+    Args:
+        folders: One for each fold.
+        resume: As for :func:`check_start`; ``"must"`` needs a run of one fold or more.
+
+    Returns:
+        The ``resume`` that fits every one of the folds.
+
+    Raises:
+        UserError: As :func:`check_start`.
+    """
+    if resume == "must":
+        if not any((folder / RUN_FILE).is_file() for folder in folders):
+            names = ", ".join(folder.name for folder in folders)
+            raise UserError(
+                f"{folders[0].parent} holds no run to resume in {names}; start without --resume, or with --resume auto"
+            )
+        resume = "auto"  # the folds after the one that was stopped have not begun
+    for folder in folders:
+        check_start(folder, resume)
+    return resume
+
+
+def check_start(folder: Path, resume: str | None) -> bool:
+    """Whether there is a run in ``folder`` to go on with; nothing is written.
 
     Args:
         folder: The run's folder.
@@ -54,6 +79,16 @@ def start_or_resume(folder: Path, resume: str | None) -> bool:
         if results or (others and resume is None):
             what = ", ".join((results or others)[:3])
             raise UserError(f"{folder} is not empty ({what}) and holds no {RUN_FILE}; name another folder with -o")
+    return exists
+
+
+def start_or_resume(folder: Path, resume: str | None) -> bool:
+    """As :func:`check_start`; the folder exists afterwards and holds nothing half-written.
+
+    Raises:
+        UserError: As :func:`check_start`, or the folder cannot be written to.
+    """
+    exists = check_start(folder, resume)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
@@ -192,12 +227,17 @@ def _differences(old: dict, new: dict, prefix: str = ""):
 
 
 def case_hash(case: Case) -> str:
-    """SHA-256 over the case's files, images first."""
+    """SHA-256 over the case's files, images first; UserError where one cannot be read."""
     digest = hashlib.sha256()
     for path in [*case.images, case.label]:
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
+        try:
+            with open(path, "rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        except OSError as error:
+            raise UserError(
+                f"{path}, of case {case.name}, cannot be read ({error.strerror or error}); put the file back"
+            ) from error
     return digest.hexdigest()
 
 

@@ -141,6 +141,7 @@ def train(
         epoch, spent = state["epoch"], state["seconds"]
         log.info("going on after epoch %d of %d", epoch, epochs)
     if epoch == epochs and (summary := read_summary(folder)) is not None:
+        _close(journal, epochs, summary)  # a run that was killed at the very end has its summary, but not this
         return summary
     (folder / SUMMARY).unlink(missing_ok=True)  # of weights that are no longer the last
     journal.cut(epoch)
@@ -227,9 +228,14 @@ def train(
     batches = loader = None  # ends the workers
     with _says_how_to_go_on(epochs):
         summary = finish(folder, averaged, metadata, dataset, val_cases, recipe, fold_name, device, spent, bar)
+    _close(journal, epochs, summary)
+    return summary
+
+
+def _close(journal: Journal, epochs: int, summary: dict) -> None:
+    """The final Dice in the log and the plot."""
     journal.amend(epochs, {"dice": _rounded(summary["dice"]), "dice_cases": summary["cases"]})
     journal.draw()
-    return summary
 
 
 def _with(recipe: Recipe, **changes) -> Recipe:
@@ -276,6 +282,7 @@ def read_summary(folder: Path) -> dict | None:
     except (OSError, ValueError):
         return None
     whole = isinstance(summary, dict) and summary.keys() >= {"dice", "mean_dice", "cases", "how"}
+    whole = whole and isinstance(summary["dice"], dict)
     return summary if whole else None
 
 
