@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -185,25 +184,20 @@ def test_extreme_steps(scan_inputs, exact, relative_error):
         assert relative_error(grad, right_grads[name]) < 1e-5, name
 
 
-def test_a_tail_of_zeros_costs_nothing_extra(scan_inputs):
-    """States that fade out must not reach denormal numbers, forward or backward (they are 18 times slower)."""
-    inputs = scan_inputs(channels=32, length=8192, kind=torch.float32)
-    inputs["delta"] = inputs["delta"] - 3.0
-    padded = {**inputs, "u": inputs["u"].clone()}
-    padded["u"][..., 500:] = 0.0
-    weight = torch.randn(1, 32, 8192)
-    faded = weight.clone()
-    faded[..., :-500] = 0.0
-
-    cases = [(inputs, weight), (padded, weight), (inputs, faded)]
-    times = [[] for _ in cases]
-    for _ in range(7):
-        for case, seconds in zip(cases, times, strict=True):
-            start = time.perf_counter()
-            _run(case[0], weight=case[1])
-            seconds.append(time.perf_counter() - start)
-    normal, fading_forward, fading_backward = (min(seconds) for seconds in times)
-    assert fading_forward / normal < 2 and fading_backward / normal < 2
+def test_states_that_fade_out_become_zero_and_never_denormal(scan_inputs):
+    """Arithmetic on denormal numbers is many times slower: forward and backward flush them away."""
+    inputs = scan_inputs(channels=32, length=4096, kind=torch.float32)
+    inputs = {name: value for name, value in inputs.items() if name not in ("D", "z")}
+    inputs["u"] = inputs["u"].clone()
+    inputs["u"][..., 500:] = 0.0
+    weight = torch.randn(1, 32, 4096)
+    weight[..., :-500] = 0.0
+    _, last, grads = _run(inputs, weight=weight)
+    # The states decay to nothing after the 500 tokens, their gradients before the last 500.
+    for faded in (last, grads["u"][..., :500], grads["B"][..., :500]):
+        sizes = faded.abs()
+        assert not bool(((sizes > 0) & (sizes < torch.finfo(torch.float32).tiny)).any())
+        assert float(sizes.min()) == 0
 
 
 def test_bf16_is_computed_in_float32(scan_inputs, exact, relative_error):
