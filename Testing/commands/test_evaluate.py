@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from segmamba.bundle import Bundle
+
 
 def save(values, path, spacing=(1, 2, 5)):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,3 +153,11 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_mask_is_read(refu
         mask.write_bytes(b"no image")
     (tmp_path / "file").touch()
     refused(["evaluate", *folders, "-o", tmp_path / "file" / "report"], tmp_path / "file" / "report", "-o")
+
+
+def test_the_labels_of_a_model_name_what_is_compared(tiny_model, image, done, tmp_path):
+    mask = tmp_path / "mask.seg.nrrd"
+    done("segment", image, "-o", mask, "--model", tiny_model)
+    done("evaluate", mask, mask, "-o", tmp_path / "report", "--model", tiny_model)
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    assert list(summary["labels"]) == list(Bundle(tiny_model).metadata.names.values())

@@ -1,5 +1,6 @@
 """Cases brought to the network's input."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from segmamba.errors import UserError
 from segmamba.grid import Grid, grid_with_spacing
 from segmamba.images import orient, write_image
 from segmamba.inference.preprocess import model_grid, prepare, prepare_label, series_of
-from segmamba.metadata import Normalisation
+from segmamba.metadata import Channel, Normalisation
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small import arrangements, blob, image, metadata, rotation
@@ -149,3 +150,17 @@ def test_series_go_to_the_folders_in_their_order(tmp_path):
     for images, series in (([one, two], "1.2"), ([one], ["1.2", "3.4"]), ([file], ["1.2"]), ([image(blob())], "1.2")):
         with pytest.raises(UserError, match=r"--series .* names \d series"):
             series_of(images, series)
+
+
+def test_a_file_named_after_another_channel_is_warned_of(tmp_path):
+    paths = []
+    for n, name in enumerate(("T1Gd", "T1")):
+        paths.append(tmp_path / f"case_{name}.nii.gz")
+        sitk.WriteImage(sitk.GetImageFromArray(np.random.default_rng(n).random((8, 8, 8), np.float32)), str(paths[-1]))
+    plain = metadata(["a"], patch=(8, 8, 8))
+    two = dataclasses.replace(plain, channels=tuple(Channel(name, "MR", Normalisation()) for name in ("T1", "T1Gd")))
+    swapped, right = [], []
+    prepare(paths, two, swapped)
+    prepare(paths[::-1], two, right)
+    assert len(swapped) == 2 and "case_T1Gd.nii.gz is taken as channel T1" in swapped[0]
+    assert right == []

@@ -258,7 +258,7 @@ def _check_target(path: Path, overwrite: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not overwrite:
-        raise UserError(f"{path} exists already; name another place, or ask for it to be overwritten")
+        raise UserError(f"{path} exists already; name another place, or replace it with --overwrite (overwrite=True)")
     try:
         open_files(path)
         replaceable = path.is_file() == (path.suffix.lower() == ".zip")

@@ -17,18 +17,23 @@ def add_parser(commands) -> argparse.ArgumentParser:
     parser.add_argument("predictions", metavar="PREDICTIONS", help="folder of masks, or one mask")
     parser.add_argument("references", metavar="REFERENCES", help="folder of reference masks, or one")
     parser.add_argument("-o", "--output", required=True, metavar="REPORT", help="folder for cases.csv and summary.json")
-    parser.add_argument("--dataset", metavar="FOLDER", help="folder whose dataset.json names the labels")
+    named = parser.add_mutually_exclusive_group()
+    named.add_argument("--dataset", metavar="FOLDER", help="folder whose dataset.json names the labels")
+    named.add_argument("--model", metavar="NAME|FOLDER|ZIP", help="model whose labels they are")
     add_json(parser)
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
-    from segmamba.data.datasets import read_labels
+    from segmamba import models
+    from segmamba.data.datasets import LabelEntry, read_labels
     from segmamba.evaluation.report import check_report, evaluate, write_report
 
     check_report(Path(options.output))
     labels = read_labels(options.dataset) if options.dataset else None
+    if options.model:
+        labels = [LabelEntry(x.name, x.value, x.members) for x in models.find(options.model).metadata.labels]
     rows, summary = evaluate(Path(options.predictions), Path(options.references), labels)
     write_report(rows, summary, Path(options.output))
     if options.json:

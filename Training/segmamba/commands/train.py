@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from segmamba.commands.output import add_json, add_progress, print_json, print_table, shows_bar
+from segmamba.commands.output import add_json, add_progress, print_json, print_table, say, shows_bar
 from segmamba.network_names import NAMES
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
         for number, result in results.items():
             rows += [[number, name, "-" if d is None else f"{d:.4f}"] for name, d in result["dice"].items()]
         print_table(rows, right=(2,))
+        for folder in folders.values():
+            say(f"{folder}: log.jsonl, progress.png; make a model of it with `segmamba export {folder} -o MODEL`")
     return 0
 
 

@@ -127,7 +127,7 @@ def _match(
     if extra and (overlapping or len(extra) < len(segmentation.segments)):
         raise UserError(
             f"{path} holds the segment {extra[0]!r}, which is none of the labels' ({', '.join(sorted(names))}); "
-            "name the data set with these segments as labels with --dataset"
+            "name what has these segments as labels with --dataset or --model"
         )
     if extra:
         return None

@@ -6,6 +6,7 @@ Inference and training prepare their cases by these functions, so that a network
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ def prepare(
         UserError: Wrong number of images, an image that cannot be used, or a wrong region of interest.
     """
     check_channels(images, metadata)
+    check_order(images, metadata, warnings)
     uids = series_of(images, series)
     # An image whose axes are not quite perpendicular is squared to be worked on; its mask still fits it exactly.
     first, stored_grid = _load(images[0], metadata, 0, uids[0], warnings)
@@ -186,6 +188,22 @@ def check_channels(images: Sequence[Source], metadata: Metadata) -> None:
         names = ", ".join(f"{channel.name} ({channel.modality})" for channel in metadata.channels)
         wanted = f"{len(metadata.channels)} image" + ("s, in this order" if len(metadata.channels) > 1 else "")
         raise UserError(f"model {metadata.name} needs {wanted}: {names}; {len(images)} given")
+
+
+def check_order(images: Sequence[Source], metadata: Metadata, warnings: list[str] | None) -> None:
+    """Warns where a file's name speaks of another channel than the one that it is given as."""
+    names = {channel.name.lower(): channel.name for channel in metadata.channels}
+    for source, channel in zip(images, metadata.channels, strict=True):
+        if not isinstance(source, (str, Path)):
+            continue
+        words = set(re.split(r"[^a-z0-9]+", Path(source).name.lower()))
+        others = sorted(names[word] for word in words & set(names))
+        if others and channel.name not in others:
+            warn(
+                warnings,
+                f"{source} is taken as channel {channel.name}, but its name speaks of {', '.join(others)}: the images "
+                f"must be in the order {', '.join(names.values())}.",
+            )
 
 
 def check_field_of_view(grid: Grid, voxels: Box, metadata: Metadata, warnings: list[str] | None) -> None:
