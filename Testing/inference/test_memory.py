@@ -16,7 +16,7 @@ from segmamba.inference.case import segment_case
 from segmamba.metadata import Normalisation
 
 torch.set_num_threads(1)
-classes, size, spacing, dtype = {classes}, {size}, {spacing}, {dtype!r}
+classes, size, spacing, dtype, patch = {classes}, {size}, {spacing}, {dtype!r}, {patch}
 
 
 class Cheap(torch.nn.Module):
@@ -39,27 +39,33 @@ def reset():
 
 
 names = ["s%d" % n for n in range(classes - (0 if {regions} else 1))]
-meta = metadata(names, regions={regions}, patch=(32, 32, 32), spacing=spacing,
+meta = metadata(names, regions={regions}, patch=(patch,) * 3, spacing=spacing,
                 normalisation=Normalisation("percentile", "nonzero", percentiles=(0.5, 99.5)))
 network = Cheap()
 array = np.random.default_rng(0).integers(1, 1000, (size, size, size)).astype(dtype)
 picture = sitk.GetImageFromArray(array)
-small = sitk.GetImageFromArray(array[:48, :48, :48].copy())
+edge = patch * 3 // 2  # two windows along each axis, blended: what a batch of windows takes is in its peak, too
+small = sitk.GetImageFromArray(array[:edge, :edge, :edge].copy())
 del array
 segment_case(network, meta, [small], device="cpu")
 reset()
-base = resident("VmRSS")
+segment_case(network, meta, [small], device="cpu")
+base = resident("VmHWM")
+reset()
 result = segment_case(network, meta, [picture], device="cpu")
 peak = resident("VmHWM")
 voxels = size**3
-prepared = 4 * voxels if spacing is None else 4 * int(np.prod([round(size / s) for s in spacing]))
-windows = 2 * 4 * classes * 32**3  # what the network gives for one batch, and its probabilities
-print((peak - base - prepared - windows) / (4 * voxels))
+scale = 1 if spacing is None else float(np.prod(spacing))
+prepared = 4 * (voxels - edge**3) / scale
+print((peak - base - prepared) / (4 * voxels))
 """
 
 
 def growth(**settings):
-    """Peak resident memory beyond the warm process, the prepared image and a batch of windows, in float32 maps."""
+    """How much higher the peak of a large image is than a small one's, beyond the prepared image, in float32 maps.
+
+    Both peaks hold the network and a batch of its windows, so what is left is what grows with the image.
+    """
     script = SCRIPT.format(folder=str(Path(__file__).parent), **settings)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
@@ -74,9 +80,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"classes": 2, "size": 160, "spacing": None, "dtype": "int16", "regions": False},
-        {"classes": 40, "size": 128, "spacing": None, "dtype": "float32", "regions": False},
-        {"classes": 3, "size": 160, "spacing": (1.3, 1.3, 1.3), "dtype": "int16", "regions": True},
+        {"classes": 2, "size": 160, "patch": 32, "spacing": None, "dtype": "int16", "regions": False},
+        {"classes": 40, "size": 128, "patch": 32, "spacing": None, "dtype": "float32", "regions": False},
+        {"classes": 3, "size": 160, "patch": 32, "spacing": (1.3, 1.3, 1.3), "dtype": "int16", "regions": True},
     ],
     ids=["two classes", "forty classes", "regions at another spacing"],
 )
