@@ -294,7 +294,7 @@ def test_the_compiled_scan_is_kept_outside_a_read_only_folder_until_the_sources_
 
 def test_the_portable_exponential_is_as_good(relative_error):
     """What a processor without AVX-512 runs, and the extremes of both forms."""
-    from segmamba.scan import simd
+    from segmamba.native import simd
 
     exp2, portable, load, store = simd.exp2_product, simd.exp2_product_portable, simd.load, simd.store
 

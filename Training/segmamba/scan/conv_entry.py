@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from numba import njit
 
-from segmamba.scan import conv_kernels, simd, simd_code, threads
-from segmamba.scan.compiled import kept
+from segmamba.native import simd, simd_code, threads
+from segmamba.native.compiled import kept
+from segmamba.native.memory import empty
+from segmamba.scan import conv_kernels
 from segmamba.scan.conv_kernels import BACKWARD_SCRATCH, TAPS, TILE, convolve_range, differentiate_range
-from segmamba.scan.memory import empty
 
 
 def _build(salt: int, cache: bool):

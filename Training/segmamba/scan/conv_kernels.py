@@ -7,7 +7,7 @@ A call covers the tokens ``first`` to ``last`` of one sequence, in tiles that st
 
 from numba import njit
 
-from segmamba.scan.simd import (
+from segmamba.native.simd import (
     LANES,
     add,
     fma,

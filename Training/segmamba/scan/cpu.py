@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from segmamba.scan import threads
+from segmamba.native import threads
+from segmamba.native.memory import empty
 from segmamba.scan.cpu_entry import kernels
 from segmamba.scan.cpu_kernels import BACKWARD_SCRATCH, CHUNK, FORWARD_SCRATCH, LANES
-from segmamba.scan.memory import empty
 from segmamba.scan.precision import no_autocast
 
 _LOG2_E = 1.4426950408889634

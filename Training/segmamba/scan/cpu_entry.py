@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from numba import njit
 
-from segmamba.scan import cpu_kernels, simd, simd_code
-from segmamba.scan.compiled import kept
+from segmamba.native import simd, simd_code
+from segmamba.native.compiled import kept
+from segmamba.scan import cpu_kernels
 from segmamba.scan.cpu_kernels import backward_range, forward_range, gather
 
 

@@ -16,7 +16,7 @@ divided by items or by time. All arrays are flat; all offsets are 64-bit.
 import numpy as np
 from numba import njit
 
-from segmamba.scan.simd import (
+from segmamba.native.simd import (
     LANES,
     add,
     copy_four,

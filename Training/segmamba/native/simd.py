@@ -9,8 +9,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
-from segmamba.scan import simd_code as code
-from segmamba.scan.simd_code import LANES
+from segmamba.native import simd_code as code
+from segmamba.native.simd_code import LANES
 
 
 class Float32x16(types.Type):
@@ -29,9 +29,26 @@ class _Float32x16Model(models.PrimitiveModel):
         super().__init__(manager, kind, code.VECTOR)
 
 
+def _data(context, builder, array_type, array):
+    """The address of the first element of an array or, as is, a pointer."""
+    if isinstance(array_type, types.CPointer):
+        return array
+    return context.make_array(array_type)(context, builder, array).data
+
+
 def _address(context, builder, array_type, array, index):
-    data = context.make_array(array_type)(context, builder, array).data
+    data = _data(context, builder, array_type, array)
     return builder.bitcast(builder.gep(data, [index]), code.VECTOR.as_pointer())
+
+
+@intrinsic
+def floats(typing, address):
+    """A pointer to float32 from an address that came as an integer."""
+
+    def emit(context, builder, signature, args):
+        return builder.inttoptr(args[0], code.FLOAT.as_pointer())
+
+    return types.CPointer(types.float32)(types.intp), emit
 
 
 @intrinsic
@@ -203,7 +220,7 @@ def fma_at(typing, a, array, index, c):
 
     def emit(context, builder, signature, args):
         a, array, index, c = args
-        data = context.make_array(signature.args[1])(context, builder, array).data
+        data = _data(context, builder, signature.args[1], array)
         scalar = builder.load(builder.gep(data, [index]), align=4)
         return code.fma(builder, a, code.splat(builder, scalar), c)
 

@@ -1,0 +1,1 @@
+"""What kernels for the processor are made of: vectors, compilation that is kept, threads, memory."""
