@@ -4,21 +4,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segmamba.networks.mixer import Mamba, inter_slice_order
+from segmamba.networks.mixer import Mamba
+from segmamba.scan.orders import inter_slice
 
 
 def test_the_inter_slice_order_reads_across_the_slices():
-    order, inverse = inter_slice_order(12, 3)
     # new[i * k + s] = old[s * (L / k) + i]
-    assert order.tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
-    assert order[inverse].tolist() == list(range(12))
+    assert inter_slice(12, 3).index().tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
 
 
 @pytest.mark.parametrize(("length", "nslices"), [(1, 8), (7, 3), (10, 4), (64, 64), (5, 8)])
 def test_the_inter_slice_order_is_a_permutation_for_every_length(length, nslices):
-    order, inverse = inter_slice_order(length, nslices)
-    assert sorted(order.tolist()) == list(range(length))
-    assert order[inverse].tolist() == list(range(length))
+    order, tokens = inter_slice(length, nslices), torch.arange(length).view(1, -1, 1)
+    assert sorted(order.index().tolist()) == list(range(length))
+    assert torch.equal(order.put_back(order.take(tokens)), tokens)
 
 
 def test_time_steps_start_between_a_thousandth_and_a_tenth():

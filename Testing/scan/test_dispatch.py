@@ -40,9 +40,8 @@ def test_every_available_backend_is_valid_and_agrees(scan_inputs, relative_error
 
 def test_report_gives_a_reason_for_every_backend():
     report = backend_report("meta")
-    assert [name for name, _, _ in report] == ["numba", "chunked", "reference"]
-    numba = report[0]
-    assert not numba[1] and "cpu" in numba[2]
+    assert [name for name, _, _ in report] == ["mamba_ssm", "numba", "chunked", "reference"]
+    assert report[0] == ("mamba_ssm", False, "runs on cuda only") and report[1] == ("numba", False, "runs on cpu only")
     assert all(reason for _, _, reason in backend_report("cpu"))
 
 
@@ -57,7 +56,7 @@ def test_another_default_type_or_device_does_not_matter(forgotten, set_default, 
         report = backend_report("cpu")
     finally:
         set_default(usual)
-    assert all(usable for _, usable, _ in report), report
+    assert all(usable for name, usable, _ in report if name != "mamba_ssm"), report
 
 
 def test_unknown_backend_names_the_allowed(scan_inputs):
@@ -68,6 +67,22 @@ def test_unknown_backend_names_the_allowed(scan_inputs):
 def test_unknown_device_is_the_users_mistake():
     with pytest.raises(UserError, match="gpu0"):
         available_backends("gpu0")
+
+
+@pytest.mark.parametrize("ask", [available_backends, backend_report, chosen_backend])
+def test_a_device_that_is_not_here_is_the_users_mistake(ask):
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    absent = [f"cuda:{count}"] + ([] if count else ["cuda"])
+    if not torch.backends.mps.is_available():
+        absent.append("mps")
+    for device in absent:
+        with pytest.raises(UserError, match=rf"^device {device} is not here: torch sees [^\n]*; use [^\n]*$"):
+            ask(device)
+
+
+def test_a_backend_of_another_device_says_where_it_runs(scan_inputs):
+    with pytest.raises(UserError, match=r"'mamba_ssm' cannot be used on cpu \(runs on cuda only\); use one of auto"):
+        selective_scan(**scan_inputs(), backend="mamba_ssm")
 
 
 @pytest.mark.parametrize(
@@ -115,13 +130,22 @@ def test_a_backend_with_wrong_numbers_is_passed_over_with_a_warning(scan_inputs,
         out, last = dispatch.selective_scan_chunked(*arguments)
         return out * 1.01, last
 
-    monkeypatch.setitem(dispatch._BACKENDS, "numba", (("cpu",), None, wrong))
+    monkeypatch.setitem(dispatch._BACKENDS, "numba", dispatch._Backend(wrong, ("cpu",)))
     with caplog.at_level(logging.INFO, logger="segmamba.scan.dispatch"):
         assert chosen_backend() == "chunked"
     assert any(r.levelno == logging.WARNING and "numba" in r.getMessage() for r in caplog.records)
     assert available_backends() == ["chunked", "reference"]
     with pytest.raises(UserError, match=r"numba.*differs.*chunked, reference"):
         selective_scan(**scan_inputs(), backend="numba")
+
+
+def test_a_backend_that_fails_at_length_gives_its_first_line(forgotten, monkeypatch):
+    def breaks(*arguments):
+        raise RuntimeError("no kernel image is available.\nFor debugging:\n" + "long " * 1000)
+
+    monkeypatch.setitem(dispatch._BACKENDS, "numba", dispatch._Backend(breaks, ("cpu",)))
+    reason = {name: why for name, _, why in backend_report("cpu")}["numba"]
+    assert reason == "self-test failed: RuntimeError: no kernel image is available"
 
 
 def test_works_without_numba():

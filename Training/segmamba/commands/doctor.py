@@ -39,6 +39,10 @@ def run(options: argparse.Namespace) -> int:
                 for backend in device["backends"]
             ]
         )
+        if "convolution" in device:
+            conv = device["convolution"]
+            runs_in = conv["name"] if conv["usable"] else "plain torch"
+            say(f"  the convolution before it runs in {runs_in} ({conv['reason']})")
     say("\nModels")
     print_table([["  " + m["name"], m["source"], m["problem"] or "ready"] for m in report["models"]] or [["  none"]])
     if report["advice"]:

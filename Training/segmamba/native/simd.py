@@ -52,6 +52,16 @@ def floats(typing, address):
 
 
 @intrinsic
+def longs(typing, address):
+    """A pointer to int64 from an address that came as an integer."""
+
+    def emit(context, builder, signature, args):
+        return builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+
+    return types.CPointer(types.int64)(types.intp), emit
+
+
+@intrinsic
 def load(typing, array, index):
     """``array[index : index + 16]``."""
 
@@ -228,6 +238,17 @@ def fma_at(typing, a, array, index, c):
 
 
 @intrinsic
+def splat_at(typing, array, index):
+    """Sixteen times ``array[index]``."""
+
+    def emit(context, builder, signature, args):
+        data = _data(context, builder, signature.args[0], args[0])
+        return code.splat(builder, builder.load(builder.gep(data, [args[1]]), align=4))
+
+    return vector(array, types.intp), emit
+
+
+@intrinsic
 def exp2_product(typing, a, b):
     """``2**(a * b)``, relative error 1.5e-7."""
 
@@ -297,3 +318,64 @@ def sum_rows(typing, array, index):
         return code.sum_rows(builder, rows)
 
     return vector(array, types.intp), emit
+
+
+@intrinsic
+def bf16s(typing, address):
+    """A pointer to bf16, which numba sees as uint16, from an address that came as an integer."""
+
+    def emit(context, builder, signature, args):
+        return builder.inttoptr(args[0], ir.IntType(16).as_pointer())
+
+    return types.CPointer(types.uint16)(types.intp), emit
+
+
+def _bf16_address(context, builder, array_type, array, index):
+    data = _data(context, builder, array_type, array)
+    return builder.bitcast(builder.gep(data, [index]), code.HALVES.as_pointer())
+
+
+@intrinsic
+def load_bf16_lanes(typing, array, index, lanes):
+    """``load_lanes`` of an array of bf16 (as uint16), widened to floats."""
+
+    def emit(context, builder, signature, args):
+        address = _bf16_address(context, builder, signature.args[0], *args[:2])
+        whole = builder.icmp_signed(">=", args[2], ir.Constant(args[2].type, LANES))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                full = builder.load(address, align=2)
+                full_block = builder.block
+            with otherwise:
+                kind = ir.FunctionType(code.HALVES, [address.type, code.INT, code.MASK, code.HALVES])
+                function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}i16.p0")
+                mask, none = code.lane_mask(builder, args[2]), ir.Constant(code.HALVES, [0] * LANES)
+                part = builder.call(function, [address, ir.Constant(code.INT, 2), mask, none])
+                part_block = builder.block
+        halves = builder.phi(code.HALVES)
+        halves.add_incoming(full, full_block)
+        halves.add_incoming(part, part_block)
+        return code.widen_bf16(builder, halves)
+
+    return vector(array, types.intp, types.intp), emit
+
+
+@intrinsic
+def store_bf16_lanes(typing, array, index, value, lanes):
+    """``store_lanes`` into an array of bf16 (as uint16): rounded to nearest, ties to even; a NaN stays one."""
+
+    def emit(context, builder, signature, args):
+        address = _bf16_address(context, builder, signature.args[0], *args[:2])
+        halves = code.narrow_bf16(builder, args[2])
+        whole = builder.icmp_signed(">=", args[3], ir.Constant(args[3].type, LANES))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                builder.store(halves, address, align=2)
+            with otherwise:
+                kind = ir.FunctionType(ir.VoidType(), [code.HALVES, address.type, code.INT, code.MASK])
+                function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{LANES}i16.p0")
+                mask = code.lane_mask(builder, args[3])
+                builder.call(function, [halves, address, ir.Constant(code.INT, 2), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector, types.intp), emit

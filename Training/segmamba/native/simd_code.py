@@ -191,3 +191,25 @@ def lane_mask(builder, lanes):
     first = builder.insert_element(ir.Constant(INTS, ir.Undefined), count, ir.Constant(INT, 0))
     counts = builder.shuffle_vector(first, ir.Constant(INTS, ir.Undefined), ir.Constant(INTS, [0] * LANES))
     return builder.icmp_signed("<", ir.Constant(INTS, list(range(LANES))), counts)
+
+
+# bf16 is the upper half of a float32.
+HALVES = ir.VectorType(ir.IntType(16), LANES)
+
+
+def widen_bf16(builder, halves):
+    """Sixteen bf16, as their bit patterns, to floats; exact."""
+    return builder.bitcast(builder.shl(builder.zext(halves, INTS), integers(16)), VECTOR)
+
+
+def narrow_bf16(builder, value):
+    """Sixteen floats to bf16 bit patterns: to the nearest, ties to even, denormals kept, a NaN stays a (quiet) NaN.
+
+    In integers, because LLVM's own truncation is a call into a library on most processors.
+    """
+    bits = builder.bitcast(value, INTS)
+    odd = builder.and_(builder.lshr(bits, integers(16)), integers(1))
+    rounded = builder.add(builder.add(bits, integers(0x7FFF)), odd)
+    quiet = builder.or_(bits, integers(0x400000))
+    chosen = builder.select(builder.fcmp_unordered("uno", value, value), quiet, rounded)
+    return builder.trunc(builder.lshr(chosen, integers(16)), HALVES)

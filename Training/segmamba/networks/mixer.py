@@ -3,11 +3,11 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmamba.scan import selective_scan
-from segmamba.scan.conv import causal_conv_silu
+from segmamba.scan.mixing import mix
+from segmamba.scan.orders import inter_slice, plain
+from segmamba.scan.weights import Weights
 
 # The parameters of a direction carry its suffix: x_proj, x_proj_b, x_proj_s; A_log, A_b_log, A_s_log.
 _SUFFIXES = ("", "_b", "_s")
@@ -28,6 +28,8 @@ class Mamba(nn.Module):
         expand: di / d.
         directions: 1 forward; 2 adds the reversed order; 3 adds the inter-slice order.
         nslices: Number of slices of the inter-slice order; needed for three directions.
+
+    The attribute ``backend`` names the scan's, as ``selective_scan`` takes it; it is ``auto``.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Mamba(nn.Module):
         self.d_inner = expand * d_model
         self.dt_rank = math.ceil(d_model / 16)
         self.directions, self.nslices = directions, nslices
+        self.backend = "auto"
 
         self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=False)
         for suffix in _SUFFIXES[:directions]:
@@ -73,50 +76,22 @@ class Mamba(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Mixes tokens (B, L, d) along L; the result has the same shape."""
-        x, z = self.in_proj(h).chunk(2, dim=-1)
-        if self.directions == 1:
-            y = self._scan(x, "", z)
-        else:
-            y = self._scan(x, "") + self._scan(x.flip(1), "_b").flip(1)
-            if self.directions == 3:
-                order, inverse = inter_slice_order(x.shape[1], self.nslices, x.device)
-                y = y + self._scan(x.index_select(1, order), "_s").index_select(1, inverse)
-            # The gate is the same in every direction once its output is back in order: applied once.
-            y = y * F.silu(z)
-        return self.out_proj(y)
+        length = h.shape[1]
+        orders = [plain(length), plain(length, backwards=True)][: self.directions]
+        if self.directions == 3:
+            orders.append(inter_slice(length, self.nslices))
+        weights = [self._weights(suffix) for suffix in _SUFFIXES[: self.directions]]
+        return self.out_proj(mix(self.in_proj(h), weights, orders, self.backend))
 
-    def _scan(self, x: Tensor, suffix: str, z: Tensor | None = None) -> Tensor:
-        """One direction: x (B, L, di), already in its order, to (B, L, di)."""
-        conv, x_proj = getattr(self, f"conv1d{suffix}"), getattr(self, f"x_proj{suffix}")
-        dt_proj = getattr(self, f"dt_proj{suffix}")
-        u = causal_conv_silu(x, conv.weight, conv.bias)
-        dt, b, c = x_proj(u).split([self.dt_rank, self.d_state, self.d_state], dim=-1)
-        delta = F.linear(dt, dt_proj.weight)
-        y = selective_scan(
-            u.transpose(1, 2),
-            delta.transpose(1, 2),
-            -torch.exp(getattr(self, f"A{suffix}_log").float())
-            if u.dtype != torch.float64
-            else -torch.exp(getattr(self, f"A{suffix}_log")),
-            b.transpose(1, 2),
-            c.transpose(1, 2),
-            D=getattr(self, f"D{suffix}"),
-            z=None if z is None else z.transpose(1, 2),
-            delta_bias=dt_proj.bias,
-            delta_softplus=True,
+    def _weights(self, suffix: str) -> Weights:
+        conv, dt_proj = getattr(self, f"conv1d{suffix}"), getattr(self, f"dt_proj{suffix}")
+        a_log = getattr(self, f"A{suffix}_log")
+        return Weights(
+            conv.weight,
+            conv.bias,
+            getattr(self, f"x_proj{suffix}").weight,
+            dt_proj.weight,
+            dt_proj.bias,
+            -torch.exp(a_log if a_log.dtype == torch.float64 else a_log.float()),
+            getattr(self, f"D{suffix}"),
         )
-        return y.transpose(1, 2)
-
-
-def inter_slice_order(length: int, nslices: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """The inter-slice order of SegMamba and its inverse, as index tensors (L).
-
-    The sequence is cut into ``nslices`` runs of equal length and read across them: place i * nslices + s holds token
-    s * (L / nslices) + i.  Where ``nslices`` does not divide L, the last runs are shorter (or empty).
-    """
-    run = -(-length // nslices)
-    order = torch.arange(run * nslices, device=device).view(nslices, run).t().flatten()
-    order = order[order < length]
-    inverse = torch.empty_like(order)
-    inverse[order] = torch.arange(length, device=device)
-    return order, inverse

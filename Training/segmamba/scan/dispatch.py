@@ -5,14 +5,19 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 
 from segmamba.errors import UserError
+from segmamba.scan import cuda
 from segmamba.scan.chunked import selective_scan_chunked
 from segmamba.scan.precision import compute_type, no_autocast
+from segmamba.scan.reasons import first_line
 from segmamba.scan.reference import selective_scan_reference
+from segmamba.scan.self_test import CASES
+from segmamba.scan.self_test import self_test as _self_test
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +42,26 @@ def _load_numba() -> Callable:
     return importlib.import_module("segmamba.scan.cpu").selective_scan_cpu
 
 
-# name -> (device types or None for every one, loader that raises ImportError, function). Best first: backends for a
-# graphics card ("triton", "mamba_ssm") are added at the top, with their device type and a loader that probes.
-_BACKENDS: dict[str, tuple[tuple[str, ...] | None, Callable | None, Callable]] = {
-    "numba": (("cpu",), _load_numba, _numba),
-    "chunked": (None, None, selective_scan_chunked),
-    "reference": (None, None, _reference),
+@dataclass(frozen=True)
+class _Backend:
+    """A way to compute the scan, and what is to be known of it."""
+
+    function: Callable
+    devices: tuple[str, ...] | None = None  # types of device that it runs on; None is every one
+    load: Callable | None = None  # raises ImportError, with the reason, where it is not to be had
+    grouped: bool = False  # several directions are faster in one call, as groups, than in several calls
+    cases: tuple[tuple[int, ...], ...] = CASES  # of the self-test
+    kinds: tuple[torch.dtype, ...] = (torch.float32,)  # types that tokens are read and written in, likewise
+
+
+# Best first.
+_BACKENDS = {
+    "mamba_ssm": _Backend(
+        cuda.selective_scan_mamba_ssm, ("cuda",), cuda.extension, True, (*CASES, *cuda.CASES), cuda.KINDS
+    ),
+    "numba": _Backend(_numba, ("cpu",), _load_numba),
+    "chunked": _Backend(selective_scan_chunked),
+    "reference": _Backend(_reference),
 }
 _test_lock = threading.RLock()
 
@@ -57,61 +76,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def _self_test(function: Callable, device: torch.device) -> str:
-    """Compare outputs and gradients with the definition on small shapes with tails; '' or what is wrong."""
-    for batch, groups, width, state, length in ((2, 1, 21, 16, 37), (1, 2, 16, 8, 64)):
-        channels = groups * width
-        source = torch.Generator("cpu").manual_seed(channels)
-
-        def normal(*shape, source=source):
-            return torch.randn(*shape, generator=source, dtype=torch.float64, device="cpu")
-
-        inputs = [
-            normal(batch, channels, length),
-            normal(batch, channels, length),
-            -torch.exp(normal(channels, state)),
-            normal(batch, groups, state, length),
-            normal(batch, groups, state, length),
-            normal(channels),
-            normal(batch, channels, length),
-            normal(channels) - 2.0,
-        ]
-        weight = normal(batch, channels, length)
-        results = []
-        for scan, kind, where in (
-            (selective_scan_reference, torch.float64, torch.device("cpu")),
-            (function, torch.float32, device),
-        ):
-            # In two steps, because not every device has float64.
-            leaves = [t.to(kind).to(where).requires_grad_() for t in inputs]
-            out, last = scan(*leaves, True)
-            grads = torch.autograd.grad((out * weight.to(kind).to(where)).sum(), leaves)
-            results.append([t.detach().cpu().double() for t in (out, last, *grads)])
-        of = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
-        names = ("output", "last state", *(f"gradient of {name}" for name in of))
-        for name, right, got in zip(names, *results, strict=True):
-            error = ((got - right).norm() / right.norm()).item()
-            if not error < 1e-4:
-                return f"self-test failed: {name} differs from the reference by {error:.1e}"
-    return ""
-
-
 @cache
 def _state(name: str, device_type: str, index: int | None) -> tuple[bool, str]:
-    devices, loader, function = _BACKENDS[name]
-    if devices is not None and device_type not in devices:
-        return False, f"runs on {', '.join(devices)} only"
+    backend = _BACKENDS[name]
+    if backend.devices is not None and device_type not in backend.devices:
+        return False, f"runs on {', '.join(backend.devices)} only"
     if name == "reference":
         return True, "the definition"
     try:
-        if loader is not None:
-            loader()
+        if backend.load is not None:
+            backend.load()
         with torch.enable_grad(), torch.inference_mode(False):
-            problem = _self_test(function, torch.device(device_type, index))
+            device = torch.device(device_type, index)
+            problem = _self_test(backend.function, device, backend.cases, backend.kinds)
     except ImportError as error:
-        return False, f"cannot be imported: {error}"
+        return False, f"cannot be imported: {first_line(error)}"
     except Exception as error:  # a backend that breaks must not take the program with it, whatever it raises
-        return False, f"self-test failed: {type(error).__name__}: {error}"
+        return False, f"self-test failed: {type(error).__name__}: {first_line(error)}"
     return (False, problem) if problem else (True, "passed the self-test against the reference")
 
 
@@ -123,39 +104,88 @@ def _checked(name: str, device: torch.device) -> tuple[bool, str]:
 @cache
 def _choose(device_type: str, index: int | None) -> str:
     device = torch.device(device_type, index)
-    for name, (devices, _, _) in _BACKENDS.items():
+    for name, backend in _BACKENDS.items():
         usable, reason = _checked(name, device)
         if usable:
             _log.info("selective scan on %s: backend %s (%s)", device, name, reason)
             return name
-        if devices is None or device_type in devices:
+        if backend.devices is None or device_type in backend.devices:
             _log.warning("selective scan on %s: backend %s is not used: %s", device, name, reason)
     raise AssertionError("the reference is always usable")
 
 
 def _device(device: torch.device | str) -> torch.device:
+    """A device that is here, by its full name: the current device stands for "cuda"."""
     try:
-        return torch.device(device)
+        device = torch.device(device)
     except RuntimeError as error:
         raise UserError(f"device {device!r} is not known; use cpu, cuda, cuda:0 or mps") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count <= (device.index or 0):
+            last = f"only cuda:0 to cuda:{count - 1}" if count else "no CUDA device"
+            raise UserError(f"device {device} is not here: torch sees {last}; use another or cpu")
+        if device.index is None:
+            return torch.device("cuda", torch.cuda.current_device())
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"device {device} is not here: torch sees no Apple GPU; use cpu")
+    return device
 
 
 def backend_report(device: torch.device | str = "cpu") -> list[tuple[str, bool, str]]:
-    """Every backend, best first, as (name, usable on this device, reason). Runs the self-tests."""
+    """Every backend, best first, as (name, usable on this device, reason). Runs the self-tests.
+
+    Raises:
+        UserError: ``device`` is unknown, or not here.
+    """
     device = _device(device)
     return [(name, *_checked(name, device)) for name in _BACKENDS]
 
 
 def available_backends(device: torch.device | str = "cpu") -> list[str]:
-    """Names usable here for ``device``, best first; each is valid as ``backend=`` of ``selective_scan``."""
+    """Names usable here for ``device``, best first; each is valid as ``backend=`` of ``selective_scan``.
+
+    Raises:
+        UserError: ``device`` is unknown, or not here.
+    """
     return [name for name, usable, _ in backend_report(device) if usable]
 
 
 def chosen_backend(device: torch.device | str = "cpu") -> str:
-    """The backend that ``backend="auto"`` means on ``device``."""
-    device = _device(device)
+    """The backend that ``backend="auto"`` means on ``device``.
+
+    Raises:
+        UserError: ``device`` is unknown, or not here.
+    """
+    return _chosen(_device(device))
+
+
+def _chosen(device: torch.device) -> str:
     with _test_lock:
         return _choose(device.type, device.index)
+
+
+def definite_backend(backend: str, device: torch.device) -> str:
+    """The name of a backend that can be used on a tensor's ``device``, "auto" made definite.
+
+    Raises:
+        UserError: ``backend`` is unknown, or not usable on this device.
+    """
+    if backend == "auto":
+        return _chosen(device)
+    if backend in _BACKENDS:
+        usable, reason = _checked(backend, device)
+        if usable:
+            return backend
+        problem = f"cannot be used on {device} ({reason})"
+    else:
+        problem = "is not known"
+    raise UserError(f"backend {backend!r} {problem}; use one of {', '.join(['auto', *available_backends(device)])}")
+
+
+def gains_from_groups(backend: str) -> bool:
+    """Whether this backend is faster with several directions in one call, as groups, than in several calls."""
+    return _BACKENDS[backend].grouped
 
 
 def _check(name: str, tensor: torch.Tensor, allowed: str, shape: tuple[int, ...], device: torch.device) -> None:
@@ -195,9 +225,9 @@ def selective_scan(
 
     With d = softplus(delta + delta_bias): h_t = exp(d_t A) h_(t-1) + d_t B_t u_t and y_t = (C_t h_t + D u_t) silu(z_t).
 
-    Computed in float32 whatever the precision of the inputs or of autocast; if u is float64, in float64 (the backend
-    ``numba`` then leaves the work to ``chunked``). A channels-last view, (batch, length, channels) transposed, is not
-    copied.
+    Computed in float32 whatever the precision of the inputs or of autocast; if u is float64, in float64 (the backends
+    ``numba`` and ``mamba_ssm`` then leave the work to ``chunked``). A channels-last view, (batch, length, channels)
+    transposed, is not copied on the processor.
 
     Args:
         u, delta, z: (batch, channels, length).
@@ -245,15 +275,6 @@ def selective_scan(
         _check("z", z, line, (batch, channels, length), u.device)
     if delta_bias is not None:
         _check("delta_bias", delta_bias, "(channels,)", (channels,), u.device)
-    if backend == "auto":
-        backend = chosen_backend(u.device)
-    else:
-        if backend not in _BACKENDS:
-            allowed = ", ".join(["auto", *available_backends(u.device)])
-            raise UserError(f"backend {backend!r} is not known; use one of {allowed}")
-        usable, reason = _checked(backend, u.device)
-        if not usable:
-            allowed = ", ".join(["auto", *available_backends(u.device)])
-            raise UserError(f"backend {backend!r} cannot be used on {u.device} ({reason}); use one of {allowed}")
-    out, last = _BACKENDS[backend][2](u, delta, A, B, C, D, z, delta_bias, bool(delta_softplus))
+    function = _BACKENDS[definite_backend(backend, u.device)].function
+    out, last = function(u, delta, A, B, C, D, z, delta_bias, bool(delta_softplus))
     return (out, last) if return_last_state else out
