@@ -121,7 +121,7 @@ def test_strides_do_not_matter(scan_inputs):
 
 
 def test_a_channels_last_view_is_not_copied(scan_inputs):
-    from segmamba.scan import cpu
+    from segmamba.scan.cpu import scan as cpu
 
     tensor = torch.randn(2, 50, 96)
     assert cpu._channels_last(tensor.transpose(1, 2)).data_ptr() == tensor.data_ptr()

@@ -1,6 +1,7 @@
 """Choice of the backend, checks of the arguments, and that nothing happens silently."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -148,14 +149,15 @@ def test_a_backend_that_fails_at_length_gives_its_first_line(forgotten, monkeypa
     assert reason == "self-test failed: RuntimeError: no kernel image is available"
 
 
-def test_works_without_numba():
+def test_works_without_numba_and_kept_kernels(tmp_path):
     program = (
         "import sys, logging; logging.basicConfig(level=logging.INFO); sys.modules['numba'] = None\n"
         "import torch; from segmamba.scan import available_backends, selective_scan\n"
         "x, B = torch.ones(1, 2, 3), torch.ones(1, 4, 3); out = selective_scan(x, x, -torch.ones(2, 4), B, B)\n"
         "assert out.shape == (1, 2, 3); assert available_backends() == ['chunked', 'reference']\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert "WARNING" in done.stderr and "numba is not used: cannot be imported" in done.stderr
 

@@ -12,18 +12,15 @@ import logging
 import os
 import struct
 import threading
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import TypeVar
+from types import SimpleNamespace
 
 import llvmlite
 import llvmlite.binding as llvm
 
 from segmamba.native import kernel_files, object_code
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 # numba's settings change the code that it makes, but for these.
@@ -151,23 +148,3 @@ def _callable(name: str, address: int) -> Callable[..., None]:
 
     kernel.__name__ = kernel.__qualname__ = name
     return kernel
-
-
-def kept(build: Callable[[int, bool], T], what: str, *modules: ModuleType) -> T:
-    """What ``build(salt, cache)`` makes: functions under ``numba.njit(cache=cache)``.
-
-    Args:
-        build: Its functions must use ``salt``, a variable of their closure: that enters the key of numba's cache, which
-            by itself looks at the file that defines them and not at what they call.
-        what: What is compiled, for the log.
-        modules: Those whose sources the functions are compiled from, besides their own.
-    """
-    try:
-        salt = 0
-        for module in modules:
-            salt = zlib.crc32(Path(module.__file__).read_bytes(), salt)
-        return build(salt or 1, True)
-    except (RuntimeError, OSError) as error:
-        # numba finds no folder that it may write, or the sources are not files: compile anew in every process.
-        _log.info("numba cannot keep the compiled %s (%s); it is compiled anew by every process", what, error)
-        return build(1, False)

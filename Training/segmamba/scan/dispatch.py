@@ -39,6 +39,7 @@ def _numba(u, *rest):
 
 
 def _load_numba() -> Callable:
+    importlib.import_module("segmamba.scan.cpu.kernels").forward_kernels()  # without numba, where they are kept
     return importlib.import_module("segmamba.scan.cpu").selective_scan_cpu
 
 

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from segmamba.native import threads
 from segmamba.native.memory import empty
-from segmamba.scan.cpu.kernels import kernels
+from segmamba.scan.cpu.kernels import forward_kernels
 from segmamba.scan.cpu.layer_backward import Backward
 from segmamba.scan.cpu.packed import Packed
 from segmamba.scan.cpu.scan import zeros
@@ -81,7 +81,7 @@ class _Forward:
         spans, xz = self.spans, self.xz
         by_group, (u, ranks, dt_weight, b_at, c_at) = spans.scan_arguments(packed)
         z_at = xz.data_ptr() + xz.element_size() * self.channels
-        kernels().scan_forward(
+        forward_kernels().scan_forward(
             spans.tokens(first), spans.blocks, self.channels, 1, packed.states, packed.rank,
             *spans.u.stride()[:2], *spans.projected.stride()[:2], *xz.stride()[:2], *self.gated.stride()[:2], *by_group,
             spans.bounds[i], spans.bounds[i + 1], first // CHUNK, spans.chunks, first, *order,

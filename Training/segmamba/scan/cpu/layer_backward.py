@@ -8,7 +8,7 @@ from torch import Tensor
 
 from segmamba.native import threads
 from segmamba.native.memory import empty
-from segmamba.scan.cpu.kernels import kernels
+from segmamba.scan.cpu.kernels import backward_kernels
 from segmamba.scan.cpu.packed import Packed
 from segmamba.scan.cpu.scan import unblock, unused, zeros
 from segmamba.scan.cpu.sizes import BACKWARD_SCRATCH, CHUNK, CONV_SCRATCH, LANES, TAPS
@@ -112,7 +112,7 @@ class Backward:
         """Gradients of u and delta, and parts of those of B and C."""
         spans, packed = self.spans, direction.packed
         by_group, (u, ranks, dt_weight, b_at, c_at) = spans.scan_arguments(packed)
-        kernels().scan_backward(
+        backward_kernels().scan_backward(
             spans.tokens(first), spans.blocks, self.channels, 1, packed.states, packed.rank,
             *spans.u.stride()[:2], *spans.projected.stride()[:2], 0, 0, *self.dxz.stride()[:2], *self.du.stride()[:2],
             *by_group, spans.bounds[i], spans.bounds[i + 1], first // CHUNK, spans.chunks, first, *direction.order,
@@ -130,7 +130,7 @@ class Backward:
         chunks = -(-spans.tokens(first) // CHUNK)
         for row, start, last in pieces[i]:
             part = 4 * row * chunks * CHUNK * packed.states
-            kernels().project_back(
+            backward_kernels().project_back(
                 spans.padded, packed.rank, packed.states, self.partial_b.stride(0), packed.wide // LANES,
                 -(-packed.rank // LANES), chunks, self.scanners, start, last, self.none_of[row].data_ptr(),
                 self.partial_b.data_ptr() + part, self.partial_c.data_ptr() + part,
@@ -144,7 +144,7 @@ class Backward:
         """Through SiLU and the convolution: x's share, and the gradients of the weights."""
         spans, xz, packed = self.spans, self.xz, direction.packed
         for row, start, last in pieces[i]:
-            kernels().differentiate(
+            backward_kernels().differentiate(
                 self.channels, start, last, spans.tokens(first), first, *direction.order, 0, self.halves,
                 row_of(xz, row), 0, xz.stride(1), packed.taps.data_ptr(), packed.conv_bias.data_ptr(),
                 row_of(self.du, row), 0, spans.padded, row_of(direction.after, row), row_of(direction.before, row),
@@ -156,7 +156,7 @@ class Backward:
         """Into z's place: the gradient of the sum; or with the sum itself, that of z."""
         xz, dxz, dout, length = self.xz, self.dxz, self.dout, self.xz.shape[1]
         for row in range(xz.shape[0]):
-            kernels().gate_back(
+            backward_kernels().gate_back(
                 self.channels, length * i // count, length * (i + 1) // count, self.halves,
                 row_of(dout, row), dout.stride(1), row_of(xz, row) + xz.element_size() * self.channels, xz.stride(1),
                 *((0, 0) if total is None else (row_of(total, row), total.stride(1))),

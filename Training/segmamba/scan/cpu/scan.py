@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from segmamba.native import threads
 from segmamba.native.memory import empty
-from segmamba.scan.cpu.kernels import kernels
+from segmamba.scan.cpu.kernels import backward_kernels, forward_kernels
 from segmamba.scan.cpu.sizes import BACKWARD_SCRATCH, CHUNK, FORWARD_SCRATCH, LANES, PLACES
 from segmamba.scan.orders import plain
 from segmamba.scan.precision import no_autocast
@@ -114,7 +114,7 @@ def _forward(problem: _Problem, soft: bool, keep: bool) -> tuple[torch.Tensor, t
     out = empty(problem.batch, length, groups * width)
     state = zeros(problem.items, states, LANES)
     kept = empty(problem.items * problem.chunks * states * LANES) if keep else None
-    bounds, run = splits(problem.items), kernels().scan_forward
+    bounds, run = splits(problem.items), forward_kernels().scan_forward
     scratch = [(empty(FORWARD_SCRATCH), places()) for _ in bounds[1:]]
     by_token, by_group = problem.strides()
     u, delta, z, B, C, skip, bias, rates = (tensor.data_ptr() for tensor in problem.tensors)
@@ -173,7 +173,7 @@ def _backward(problem: _Problem, soft: bool, kept: torch.Tensor, dout, dlast, tr
     scratch = [(empty(BACKWARD_SCRATCH), places()) for _ in range(workers)]
     none_of = unused(bounds, blocks, rows)
     by_token, by_group = problem.strides()
-    compiled, order, row_stride = kernels(), plain(length), length * true_states
+    compiled, order, row_stride = backward_kernels(), plain(length), length * true_states
 
     for first in range((length - 1) // step * step, -1, -step):
         span = min(step, length - first)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from segmamba.native import threads
 from segmamba.native.memory import empty
-from segmamba.scan.cpu.kernels import kernels
+from segmamba.scan.cpu.kernels import forward_kernels
 from segmamba.scan.cpu.packed import Packed
 from segmamba.scan.cpu.scan import places, splits
 from segmamba.scan.cpu.sizes import CHUNK, LANES, TILE
@@ -65,7 +65,7 @@ class Spans:
         threads.run(partial(self._project, pieces, xz, packed, order, first), len(pieces))
 
     def _project(self, pieces, xz: Tensor, packed: Packed, order: Order, first: int, i: int) -> None:
-        run, wide = kernels().convolve, packed.wide
+        run, wide = forward_kernels().convolve, packed.wide
         for row, start, last in pieces[i]:
             run(
                 self.channels, start, last, first, *order, 0, xz.dtype == torch.bfloat16, row_of(xz, row), 0,
