@@ -1,11 +1,12 @@
 """The Mamba mixer: plain, in two directions, and tri-oriented (forward, reversed, inter-slice)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from segmamba.scan.mixing import mix
+from segmamba.scan.mixing import mix, stream
 from segmamba.scan.orders import inter_slice, plain
 from segmamba.scan.weights import Weights
 
@@ -82,6 +83,19 @@ class Mamba(nn.Module):
             orders.append(inter_slice(length, self.nslices))
         weights = [self._weights(suffix) for suffix in _SUFFIXES[: self.directions]]
         return self.out_proj(mix(self.in_proj(h), weights, orders, self.backend))
+
+    def stream(self, tokens: Tensor) -> Callable[[Tensor, int], Tensor] | None:
+        """What mixes tokens like these (B, L, d) piece by piece, without gradients; None where that cannot be.
+
+        It is given the next tokens, (B, lead + n, d), with how many of those before stand in front again: three, or
+        none at the beginning. It returns (B, n, d). All pieces but the last are of a multiple of 32 tokens.
+        """
+        if self.directions != 1 or torch.is_grad_enabled():
+            return None
+        advance = stream(tokens, self._weights(""), self.backend)
+        if advance is None:
+            return None
+        return lambda h, lead: self.out_proj(advance(self.in_proj(h), lead))
 
     def _weights(self, suffix: str) -> Weights:
         conv, dt_proj = getattr(self, f"conv1d{suffix}"), getattr(self, f"dt_proj{suffix}")

@@ -2,7 +2,7 @@
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -38,12 +38,30 @@ def mix(xz: Tensor, weights: Sequence[Weights], orders: Sequence[Order], backend
         UserError: ``backend`` is unknown, or not usable on this device.
     """
     backend = definite_backend(backend, xz.device)
-    if backend == "numba" and xz.dtype != torch.float64 and weights[0].conv.shape[-1] == 4:
-        fused = _fused()
-        if fused is not None:
-            xz = xz if xz.dtype in (torch.float32, torch.bfloat16) else xz.float()
-            return fused(xz, list(weights), list(orders))
+    if _can_fuse(backend, xz, weights[0]):
+        xz = xz if xz.dtype in (torch.float32, torch.bfloat16) else xz.float()
+        return _fused()(xz, list(weights), list(orders))
     return mix_with_torch(xz, weights, orders, backend)
+
+
+def stream(like: Tensor, weights: Weights, backend: str = "auto") -> Callable[[Tensor, int], Tensor] | None:
+    """``mix`` of one forward direction, fed piece by piece so that xz never lies in memory as a whole.
+
+    Args:
+        like: Tokens (B, L, d): device, batch and type.
+        weights: Of the direction.
+        backend: As for ``selective_scan``.
+
+    Returns:
+        A ``scan.cpu.layer.Stream``; None where only whole sequences can be mixed: on other devices and backends.
+    """
+    if not _can_fuse(definite_backend(backend, like.device), like, weights):
+        return None
+    return importlib.import_module("segmamba.scan.cpu.layer").Stream(weights, like.shape[0])
+
+
+def _can_fuse(backend: str, tokens: Tensor, weights: Weights) -> bool:
+    return backend == "numba" and tokens.dtype != torch.float64 and weights.conv.shape[-1] == 4 and _fused() is not None
 
 
 def mix_with_torch(xz: Tensor, weights: Sequence[Weights], orders: Sequence[Order], backend: str = "auto") -> Tensor:

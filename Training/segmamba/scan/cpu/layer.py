@@ -20,7 +20,7 @@ from segmamba.scan.cpu.packed import Packed
 from segmamba.scan.cpu.scan import zeros
 from segmamba.scan.cpu.sizes import CHUNK, FORWARD_SCRATCH, LANES
 from segmamba.scan.cpu.spans import Spans
-from segmamba.scan.orders import Order
+from segmamba.scan.orders import Order, plain
 from segmamba.scan.precision import no_autocast
 from segmamba.scan.weights import Weights
 
@@ -40,7 +40,35 @@ def mix_on_processor(xz: Tensor, weights: list[Weights], orders: list[Order]) ->
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (xz, *parameters)):
         return _Mix.apply(xz, orders, *parameters)
     with no_autocast("cpu"):
-        return _Forward(_rows(xz), weights, keep=False).run(orders)
+        return _Forward(_rows(xz), [Packed.of(direction) for direction in weights], keep=False).run(orders)
+
+
+class Stream:
+    """One forward direction, fed piece by piece: it need not lie in memory as a whole. Not differentiable.
+
+    Args:
+        weights: Of the direction.
+        batch: Number of sequences.
+    """
+
+    def __init__(self, weights: Weights, batch: int):
+        self._packed = Packed.of(weights)
+        channels = weights.D.shape[0]
+        self._state = zeros(batch * -(-channels // LANES), self._packed.states, LANES)
+
+    def __call__(self, xz: Tensor, lead: int) -> Tensor:
+        """The next tokens.
+
+        Args:
+            xz: (B, lead + n, 2 di) as of ``mix_on_processor``; a multiple of 32 new tokens, but for the last piece.
+            lead: How many tokens, of the pieces before, stand in front: three, or none at the beginning.
+
+        Returns:
+            (B, n, di).
+        """
+        with no_autocast("cpu"):
+            gated = _Forward(_rows(xz), [self._packed], False, lead).run([plain(xz.shape[1])], self._state)
+        return gated[:, lead:]
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -51,25 +79,25 @@ def _rows(tensor: Tensor) -> Tensor:
 class _Forward:
     """Gated sum of the directions; with ``keep``, for training, also the sum and the checkpoints of each direction."""
 
-    def __init__(self, xz: Tensor, weights: list[Weights], keep: bool):
+    def __init__(self, xz: Tensor, packed: list[Packed], keep: bool, lead: int = 0):
         batch, length, double = xz.shape
         self.xz, self.keep, self.halves = xz, keep, xz.dtype == torch.bfloat16
         self.channels = double // 2
-        self.packed = [Packed.of(direction) for direction in weights]
-        self.spans = Spans(batch, length, self.channels, self.packed[0].wide)
+        self.packed = packed
+        self.spans = Spans(batch, length - lead, self.channels, packed[0].wide, lead)
         shape = batch, length, self.channels
         self.gated = torch.empty(*shape, dtype=xz.dtype, device="cpu") if self.halves else empty(*shape)
         # The sum has memory of its own where it is wanted, too, or the gated one is of another type.
-        apart = keep or (self.halves and len(weights) > 1)
+        apart = keep or (self.halves and len(packed) > 1)
         self.total = empty(*shape) if apart else self.gated
         self.checkpoints: list[Tensor] = []
         self.scratch = [empty(FORWARD_SCRATCH) for _ in self.spans.bounds[1:]]
 
-    def run(self, orders: list[Order]) -> Tensor:
-        """The gated sum (B, L, di)."""
+    def run(self, orders: list[Order], carried: Tensor | None = None) -> Tensor:
+        """The gated sum (B, L, di); ``carried`` is the state that a single direction begins with and leaves."""
         spans, items = self.spans, self.xz.shape[0] * self.spans.blocks
         for n, (packed, order) in enumerate(zip(self.packed, orders, strict=True)):
-            state = zeros(items, packed.states, LANES)
+            state = zeros(items, packed.states, LANES) if carried is None else carried
             if self.keep:
                 self.checkpoints.append(empty(items * spans.chunks * packed.states * LANES))
             for first in spans.starts:
@@ -84,7 +112,7 @@ class _Forward:
         forward_kernels().scan_forward(
             spans.tokens(first), spans.blocks, self.channels, 1, packed.states, packed.rank,
             *spans.u.stride()[:2], *spans.projected.stride()[:2], *xz.stride()[:2], *self.gated.stride()[:2], *by_group,
-            spans.bounds[i], spans.bounds[i + 1], first // CHUNK, spans.chunks, first, *order,
+            spans.bounds[i], spans.bounds[i + 1], first // CHUNK, spans.chunks, first + spans.lead, *order,
             n == len(self.packed) - 1, True, self.keep, n > 0, self.keep, self.halves, self.halves,
             u, ranks, dt_weight, z_at, b_at, c_at,
             packed.skip.data_ptr(), packed.dt_bias.data_ptr(), packed.rates.data_ptr(), state.data_ptr(),
@@ -98,7 +126,8 @@ class _Mix(torch.autograd.Function):
     def forward(ctx, xz, orders, *parameters):
         rows = _rows(xz)
         with no_autocast("cpu"):
-            forward = _Forward(rows, Weights.grouped(parameters), keep=True)
+            packed = [Packed.of(direction) for direction in Weights.grouped(parameters)]
+            forward = _Forward(rows, packed, keep=True)
             gated = forward.run(orders)
         ctx.save_for_backward(rows, forward.total, *forward.checkpoints, *parameters)
         ctx.orders = orders

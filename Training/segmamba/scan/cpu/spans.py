@@ -23,10 +23,13 @@ def row_of(tensor: Tensor, row: int) -> int:
 
 
 class Spans:
-    """How a sequence is cut, and the memory that a span needs: of one direction after the other."""
+    """How a sequence is cut, and the memory that a span needs: of one direction after the other.
 
-    def __init__(self, batch: int, length: int, channels: int, wide: int):
-        self.batch, self.length, self.channels = batch, length, channels
+    ``lead`` tokens before the sequence are there for the convolution to look back on.
+    """
+
+    def __init__(self, batch: int, length: int, channels: int, wide: int, lead: int = 0):
+        self.batch, self.length, self.channels, self.lead = batch, length, channels, lead
         self.blocks = -(-channels // LANES)
         self.padded = self.blocks * LANES
         tokens = _SPAN // (self.padded * batch) // TILE * TILE
@@ -68,7 +71,8 @@ class Spans:
         run, wide = forward_kernels().convolve, packed.wide
         for row, start, last in pieces[i]:
             run(
-                self.channels, start, last, first, *order, 0, xz.dtype == torch.bfloat16, row_of(xz, row), 0,
+                self.channels, start, last, first + self.lead, *order, 0,
+                xz.dtype == torch.bfloat16, row_of(xz, row), 0,
                 xz.stride(1), packed.taps.data_ptr(), packed.conv_bias.data_ptr(),
                 row_of(self.u, row), 0, self.padded, packed.x_weight.data_ptr(), wide // LANES,
                 row_of(self.projected, row), 0, wide, self.places[i].data_ptr(),
