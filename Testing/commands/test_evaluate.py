@@ -1,4 +1,4 @@
-"""``segmamba evaluate``: Dice and volumes of masks against references, as CSV, JSON and text."""
+"""``segmamba evaluate``: masks against references, as a table, a summary, a page and text."""
 
 import csv
 import json
@@ -51,8 +51,13 @@ def test_summary_and_table(done, tmp_path, folders):
     assert found == json.loads((tmp_path / "new" / "report" / "summary.json").read_text())
     assert found["cases"] == 2
     # head: 2 * 2 / (4 + 4) and 1; body: missed in the one, in neither mask of the other.
-    assert found["labels"]["head"] == {"dice": 0.75, "measured": 2, "misses": 0, "extra": 0}
-    assert found["labels"]["body"] == {"dice": 0.0, "measured": 1, "misses": 1, "extra": 0}
+    keys = ("dice", "measured", "misses", "extra", "both_empty", "hd95_not_measurable")
+    head, body = found["labels"]["head"], found["labels"]["body"]
+    assert [head[key] for key in keys] == [0.75, 2, 0, 0, 0, 0]
+    assert [body[key] for key in keys] == [0.0, 1, 1, 0, 1, 1]
+    # Slabs, two slices of 5 mm from each other in the one case: its 95th percentile is the 10 mm of the outer slices.
+    assert head["hd95_mm"] == 5 and head["nsd_tolerance_mm"] == 1 and body["hd95_mm"] is None
+    assert found["without_prediction"] == 1
     assert found["mean_dice"] == 0.375 and "left out" in found["empty"]
     with open(tmp_path / "new" / "report" / "cases.csv", newline="", encoding="utf-8") as file:
         rows = {(row["case"], row["label"]): row for row in csv.DictReader(file)}
@@ -66,10 +71,17 @@ def test_summary_and_table(done, tmp_path, folders):
 def test_text_has_a_line_a_label(done, tmp_path, folders):
     describe(tmp_path / "set")
     lines = done("evaluate", *folders, "-o", tmp_path / "report").splitlines()
+    # Surface Dice of the one: of 64 + 28 + 28 + 64 voxels 28 of one slice and 28 + 12 of the next are within 1 mm.
+    nsd = (68 / 184 + 1) / 2
     assert [line.split() for line in lines[:3]] == [
-        ["label", "Dice", "cases", "misses", "extra"],
-        ["head", "0.7500", "2", "0", "0"],
-        ["body", "0.0000", "1", "1", "0"],
+        ["label", "Dice", "95%CI", "NSD", "HD95mm", "unmeasured", "cases", "misses", "extra"],
+        ["head", "0.7500", "0.500-1.000", f"{nsd:.4f}", "5.00", "0", "2", "0", "0"],
+        ["body", "0.0000", "-", "0.0000", "-", "1", "1", "1", "0"],
+    ]
+    assert lines[3].startswith("Empty masks (skip): A case is left out")
+    assert lines[4:] == [
+        "1 reference has no prediction and is in no mean.",
+        f"{tmp_path / 'report'}: cases.csv, summary.json, report.html",
     ]
 
 
@@ -161,3 +173,51 @@ def test_the_labels_of_a_model_name_what_is_compared(tiny_model, image, done, tm
     done("evaluate", mask, mask, "-o", tmp_path / "report", "--model", tiny_model)
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     assert list(summary["labels"]) == list(Bundle(tiny_model).metadata.names.values())
+
+
+def test_a_page_shows_the_worst_cases_over_their_images(done, tmp_path, folders):
+    for name in ("one", "two"):
+        save(np.arange(512).reshape(8, 8, 8) % 251, tmp_path / "images" / f"{name}_0000.nii.gz")
+    folder = tmp_path / "report"
+    out = done("evaluate", *folders, "-o", folder, "--images", tmp_path / "images")
+    assert sorted(path.name for path in folder.iterdir()) == ["cases.csv", "report.html", "summary.json"]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png") == 2 and "Not a medical device" in page and "report.html" in out
+    done("evaluate", *folders, "-o", folder, "--no-html")
+    assert sorted(path.name for path in folder.iterdir()) == ["cases.csv", "summary.json"]
+
+
+def test_policy_and_tolerances_are_options(done, tmp_path, folders):
+    describe(tmp_path / "set")
+    settings = ["--empty", "brats", "--nsd-tolerance", "5", "--nsd-tolerance", "body=0.5", "--no-html", "--json"]
+    found = json.loads(done("evaluate", *folders, "-o", tmp_path / "report", *settings))
+    head, body = found["labels"]["head"], found["labels"]["body"]
+    assert (head["nsd_tolerance_mm"], body["nsd_tolerance_mm"]) == (5, 0.5)
+    assert body["dice"] == 0.5 and body["hd95_mm"] == pytest.approx(373.13 / 2)
+    assert found["empty_policy"] == "brats" and "373.13 mm" in found["empty"]
+
+
+def test_progress_is_shown_where_it_is_asked_for(command, tmp_path, folders):
+    outcome = command("evaluate", *folders, "-o", tmp_path / "report", "--progress", "json")
+    events = [json.loads(line) for line in outcome.err.splitlines()]
+    fractions = [event["fraction"] for event in events]
+    assert outcome.status == 0 and fractions == sorted(fractions) and fractions[-1] == 1
+    assert {"case 1 of 2", "picture 1 of 2", "done"} <= {event["message"] for event in events}
+
+
+@pytest.mark.parametrize("value", ["wide", "-1", "nan", "inf", "", "head=", "head=x", "=1mm"])
+def test_a_tolerance_that_is_no_length_is_refused(refused, tmp_path, folders, value):
+    refused(["evaluate", *folders, "-o", tmp_path / "report", f"--nsd-tolerance={value}"], "--nsd-tolerance", value)
+
+
+def test_options_that_fit_nothing_are_refused_before_anything_is_written(refused, tmp_path, folders):
+    report = ["-o", tmp_path / "report"]
+    refused(["evaluate", *folders, *report, "--nsd-tolerance", "tumour=2"], "--nsd-tolerance tumour", "there are 1, 2")
+    refused(["evaluate", *folders, *report, "--empty", "zero"], "--empty", "skip")
+    refused(["evaluate", *folders, *report, "--images", tmp_path / "gone"], "--images", tmp_path / "gone")
+    refused(["evaluate", *folders, *report, "--images", folders[0], "--no-html"], "--images", "--no-html")
+    (tmp_path / "images").mkdir()
+    refused(["evaluate", *folders, *report, "--images", tmp_path / "images"], "--images", "no image one")
+    for name in ("one", "two"):
+        (tmp_path / "images" / f"{name}.nii.gz").write_bytes(b"no image")
+    refused(["evaluate", *folders, *report, "--images", tmp_path / "images"], tmp_path / "images" / "one.nii.gz")
