@@ -1,167 +1,140 @@
-"""The scan in plain torch for any device: all chunks advance together, then the carry, then the correction."""
-
-import math
+"""The scan in plain torch for any device, block by block, with no array larger than a block or an input."""
 
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from segmamba.scan.chunked_backward import backward
+from segmamba.scan.chunked_blocks import Block, Inputs, Plan, flush, make_plan
 from segmamba.scan.precision import compute_type, no_autocast
 
 
-def _chunk_length(length: int) -> int:
-    """About the square root: as many steps in a chunk as chunks, so that neither loop dominates."""
-    return max(8, min(256, 1 << round(math.log2(max(1, length)) / 2)))
+def _time_first(tensor: torch.Tensor, groups: int) -> torch.Tensor:
+    """(batch, channels, length) -> (length, batch, groups, width), a view."""
+    return tensor.detach().unflatten(1, (groups, -1)).permute(3, 0, 1, 2)
 
 
-def _cut(tensor: torch.Tensor, chunk: int) -> torch.Tensor:
-    """(..., length) -> (chunk, ..., chunks), zero beyond the length."""
-    tensor = F.pad(tensor, (0, -tensor.shape[-1] % chunk))
-    return tensor.unflatten(-1, (-1, chunk)).movedim(-1, 0).contiguous()
+def _time_last(tensor: torch.Tensor) -> torch.Tensor:
+    """The inverse of ``_time_first``, or, from (length, batch, groups, state, 1), (batch, groups, state, length)."""
+    if tensor.ndim == 5:
+        return tensor.squeeze(4).permute(1, 2, 3, 0)
+    return tensor.permute(1, 2, 3, 0).flatten(1, 2)
 
 
-def _join(parts: list[torch.Tensor], length: int) -> torch.Tensor:
-    """The inverse of ``_cut``."""
-    return torch.stack(parts, -1).flatten(-2)[..., :length]
+def _states_last(tensor: torch.Tensor) -> torch.Tensor:
+    """(..., groups, state, width) -> (..., channels, state)."""
+    return tensor.transpose(-1, -2).flatten(-3, -2)
 
 
-def _starts(ends: torch.Tensor, decays: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """State at the start of every chunk, and at the end of the last, from local end states and decays."""
-    carry = torch.zeros_like(ends[..., 0])
-    starts = []
-    for end, decay in zip(ends.unbind(-1), decays.unbind(-1), strict=True):
-        starts.append(carry)
-        carry = torch.addcmul(end, decay, carry)
-    return torch.stack(starts, -1), carry
+def _pose(u, delta, A, B, C, D, z, delta_bias, soft: bool) -> Inputs:
+    kind, groups = compute_type(u), B.shape[1]
+
+    def per_channel(tensor):
+        return None if tensor is None else tensor.detach().to(kind).unflatten(0, (groups, -1))
+
+    return Inputs(
+        _time_first(u, groups),
+        _time_first(delta, groups),
+        None if z is None else _time_first(z, groups),
+        B.detach().permute(3, 0, 1, 2).unsqueeze(4),
+        C.detach().permute(3, 0, 1, 2).unsqueeze(4),
+        per_channel(D),
+        per_channel(delta_bias),
+        per_channel(A).transpose(1, 2).contiguous(),
+        soft,
+    )
 
 
-def _forward(steps, x, B, C, A):
-    """Scan in blocks of chunks.
-
-    Shapes: steps, x (batch, groups, width, length); B, C (batch, groups, state, length); A (groups, width, state).
-    Inside, states are (batch, groups, state, width, chunks): the chunks lie side by side.
-
-    Returns:
-        y like x, the last state (batch, groups, state, width), and the state at the start of every chunk.
+def _forward(plan: Plan, kind: torch.dtype, keep: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Output (length, batch, groups, width) of the given type, last state (batch, groups, state, width), and if they
+    are to be kept the states before every block (blocks, batch, groups, state, width).
     """
-    length = x.shape[-1]
-    chunk = _chunk_length(length)
-    rates = A.transpose(1, 2)[..., None]
-    dts, xs, Bs, Cs = (_cut(tensor, chunk).unbind(0) for tensor in (steps, x, B, C))
-    h, ys = None, []
-    for dt, xt, b, c in zip(dts, xs, Bs, Cs, strict=True):
-        new = xt.unsqueeze(2) * b.unsqueeze(3)
-        h = new if h is None else torch.addcmul(new, torch.exp(dt.unsqueeze(2) * rates), h)
-        ys.append((h * c.unsqueeze(3)).sum(2))
-    total = torch.stack(dts).sum(0)
-    starts, last = _starts(h, torch.exp(total.unsqueeze(2) * rates))
-    del h
-    carried = starts
-    for t, (dt, c) in enumerate(zip(dts, Cs, strict=True)):
-        carried = carried * torch.exp(dt.unsqueeze(2) * rates)
-        ys[t] = ys[t] + (carried * c.unsqueeze(3)).sum(2)
-    return _join(ys, length), last, starts
+    inputs = plan.inputs
+    length, batch, groups, state, width = inputs.sizes
+    out = torch.empty(batch, length, groups, width, dtype=kind, device=inputs.u.device).transpose(0, 1)
+    last = inputs.rates.new_zeros(batch, groups, state, width)
+    spans = plan.spans()
+    starts = inputs.rates.new_empty(len(spans), *last.shape) if keep else None
+    memory = plan.memory(2)
+    for rows, lanes in plan.tiles():
+        tile, tile_out = inputs.tile(rows, lanes), out[:, rows, :, lanes]
+        carry = last[rows, ..., lanes].contiguous()
+        block = None
+        for i, span in enumerate(spans):
+            part = tile.part(span).cast()
+            if block is None or block.tokens != len(part.u):
+                block = Block(memory, len(part.u), carry, tile.rates)
+            if starts is not None:
+                starts[i, rows, ..., lanes] = carry
+            block.start.copy_(carry)
+            block.fill(part, part.steps_before_softplus())
+            y = block.output(part)
+            tile_out[span] = y if part.z is None else y.mul_(F.silu(part.z))
+            carry.copy_(block.states[-1])
+            flush(carry)
+        last[rows, ..., lanes] = carry
+    return out, last, starts
 
 
-def _backward(steps, x, B, C, A, starts, dy, dlast):
-    """Gradients of ``_forward`` with respect to steps, x, B, C, A; states are recomputed chunk by chunk."""
-    length = x.shape[-1]
-    chunk = _chunk_length(length)
-    rates = A.transpose(1, 2)[..., None]
-    dts, xs, Bs, Cs, dys = (_cut(tensor, chunk).unbind(0) for tensor in (steps, x, B, C, dy))
-    # Adjoint at the end of every chunk: the same three phases, backwards.
-    g = torch.zeros_like(starts)
-    for dt, c, d in zip(reversed(dts), reversed(Cs), reversed(dys), strict=True):
-        g = (g + d.unsqueeze(2) * c.unsqueeze(3)) * torch.exp(dt.unsqueeze(2) * rates)
-    decays = torch.exp(torch.stack(dts).sum(0).unsqueeze(2) * rates)
-    carry = torch.zeros_like(g[..., 0]) if dlast is None else dlast
-    ends = []
-    for local, decay in zip(reversed(g.unbind(-1)), reversed(decays.unbind(-1)), strict=True):
-        ends.append(carry)
-        carry = torch.addcmul(local, decay, carry)
-    g = torch.stack(ends[::-1], -1)
-    del decays, ends
-    # A chunk's states are kept for the square root of its steps at a time.
-    stretch = max(1, math.isqrt(chunk))
-    marks, h = [], starts
-    for t in range(chunk):
-        if t % stretch == 0:
-            marks.append(h)
-        if t + 1 < chunk:
-            new = xs[t].unsqueeze(2) * Bs[t].unsqueeze(3)
-            h = torch.addcmul(new, torch.exp(dts[t].unsqueeze(2) * rates), h)
-    ddt, dx, dB, dC = ([None] * chunk for _ in range(4))
-    dA = torch.zeros_like(A)
-    for mark in range(len(marks) - 1, -1, -1):
-        first, after = mark * stretch, min(chunk, (mark + 1) * stretch)
-        h, kept = marks.pop(), []
-        for t in range(first, after):
-            decay = torch.exp(dts[t].unsqueeze(2) * rates)
-            carried = decay * h
-            h = torch.addcmul(carried, xs[t].unsqueeze(2), Bs[t].unsqueeze(3))
-            kept.append((decay, carried, h))
-        for t in range(after - 1, first - 1, -1):
-            decay, carried, h = kept.pop()
-            d = dys[t].unsqueeze(2)
-            g = torch.addcmul(g, d, Cs[t].unsqueeze(3))
-            dC[t] = (h * d).sum(3)
-            dB[t] = (g * xs[t].unsqueeze(2)).sum(3)
-            dx[t] = (g * Bs[t].unsqueeze(3)).sum(2)
-            carried = carried * g
-            ddt[t] = (carried * rates).sum(2)
-            dA += (carried * dts[t].unsqueeze(2)).sum((0, -1)).transpose(1, 2)
-            g = g * decay
-    return (*(_join(part, length) for part in (ddt, dx, dB, dC)), dA)
-
-
-class _Recurrence(torch.autograd.Function):
-    """y and last state of h_t = exp(steps_t A) h_(t-1) + x_t B_t, y_t = C_t h_t."""
-
+class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, steps, x, B, C, A):
-        y, last, starts = _forward(steps, x, B, C, A)
-        ctx.save_for_backward(steps, x, B, C, A, starts)
+    def forward(ctx, soft, *arrays):
+        plan = make_plan(_pose(*arrays, soft))
+        out, last, starts = _forward(plan, arrays[0].dtype, keep=True)
+        ctx.save_for_backward(*arrays, starts)
+        # Kept, because the number of threads, on which a plan depends, may be another in the backward.
+        ctx.soft, ctx.cut = soft, (plan.rows, plan.lanes, plan.tokens)
         ctx.set_materialize_grads(False)
-        return y, last
+        return _time_last(out), _states_last(last)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, dy, dlast):
-        if dy is None and dlast is None:
-            return (None,) * 5
-        steps, x, B, C, A, starts = ctx.saved_tensors
-        if dy is None:
-            dy = torch.zeros_like(x)
-        with no_autocast(x.device.type):
-            ddt, dx, dB, dC, dA = _backward(steps, x, B, C, A, starts, dy, dlast)
-        return ddt, dx, dB, dC, dA
+    def backward(ctx, dout, dlast):
+        *arrays, starts = ctx.saved_tensors
+        if dout is None:
+            if dlast is None:
+                return (None,) * 9
+            dout = torch.zeros_like(arrays[0])
+        groups = starts.shape[2]
+        if dlast is not None:
+            dlast = dlast.unflatten(1, (groups, -1)).transpose(2, 3)
+        with no_autocast(dout.device.type):
+            plan = Plan(_pose(*arrays, ctx.soft), *ctx.cut)
+            got = backward(plan, starts, _time_first(dout, groups), dlast)
+        grads = (
+            _time_last(got.u),
+            _time_last(got.delta),
+            _states_last(got.rates),
+            _time_last(got.B),
+            _time_last(got.C),
+            None if got.D is None else got.D.flatten(),
+            None if got.z is None else _time_last(got.z),
+            None if got.bias is None else got.bias.flatten(),
+        )
+        return None, *(
+            grad.to(tensor.dtype) if tensor is not None and needed else None
+            for grad, tensor, needed in zip(grads, arrays, ctx.needs_input_grad[1:], strict=True)
+        )
 
 
 def selective_scan_chunked(
     u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The scan of ``reference.selective_scan_reference`` with about 2 sqrt(length) steps in place of length.
+    """The scan of ``reference.selective_scan_reference`` in operations on whole blocks of tokens and channels.
 
-    Memory beyond inputs and outputs is of the order of batch x channels x length, since only sqrt(length) chunks of
-    states are held at a time. Computed in float64 where u is float64, else in float32; the output has u's dtype.
+    A block's states are computed together: decays exp(delta'_t A) and inputs delta'_t B_t u_t for all its tokens at
+    once, then the recurrence through them in place, then the contraction with C. Blocks follow each other along the
+    sequence. They have a fixed size in bytes, so that memory beyond inputs and output does not grow; for the backward,
+    which computes the states again, the state before every block is kept, at most about batch x channels x length
+    numbers (half of that for up to 16 states).
+
+    B and C are (batch, groups, state, length). Computed in float64 where u is float64, else in float32; the output has
+    u's dtype, and is channels last in memory. Results are the same bit for bit from run to run with the same number of
+    threads.
     """
-    kind = compute_type(u)
-    batch, channels, length = u.shape
-    groups, state = B.shape[1], A.shape[1]
-    width = channels // groups
+    inputs = (u, delta, A, B, C, D, z, delta_bias)
     with no_autocast(u.device.type):
-        values, steps, rates, B_, C_ = (tensor.to(kind) for tensor in (u, delta, A, B, C))
-        if delta_bias is not None:
-            steps = steps + delta_bias.to(kind)[:, None]
-        if delta_softplus:
-            steps = F.softplus(steps)
-        split = (batch, groups, width, length)
-        y, last = _Recurrence.apply(
-            steps.reshape(split), (steps * values).reshape(split), B_, C_, rates.reshape(groups, width, state)
-        )
-        y = y.reshape(batch, channels, length)
-        if D is not None:
-            y = y + values * D.to(kind)[:, None]
-        if z is not None:
-            y = y * F.silu(z.to(kind))
-        return y.to(u.dtype), last.transpose(2, 3).reshape(batch, channels, state)
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
+            return _Scan.apply(bool(delta_softplus), *inputs)
+        out, last, _ = _forward(make_plan(_pose(*inputs, bool(delta_softplus))), u.dtype, keep=False)
+        return _time_last(out), _states_last(last)
