@@ -63,8 +63,10 @@ def test_a_folder_without_dicom(segment, tmp_path):
     segment(tmp_path / "empty", tmp_path / "empty", "no DICOM")
 
 
-def test_a_2d_image(segment, tmp_path):
-    segment(save(filled(np.arange(64).reshape(8, 8)), tmp_path / "flat.nrrd"), tmp_path / "flat.nrrd", "2D", "3D")
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_a_2d_image(segment, tmp_path, suffix):
+    path = save(filled(np.arange(64).reshape(8, 8)), tmp_path / f"flat{suffix}")
+    segment(path, path, "2D", "3D")
 
 
 def test_a_4d_image(segment, tmp_path, volume):
@@ -82,6 +84,17 @@ def test_a_colour_image(segment, tmp_path, volume):
 def test_a_wrong_number_of_channels(segment, four_images, tiny_regions, count):
     images = [*four_images, *four_images][:count]
     segment(images, "needs 4 images", "T1 (MR), T1Gd (MR), T2 (MR), FLAIR (MR)", f"{count} given", model=tiny_regions)
+
+
+@pytest.mark.parametrize("channel", [0, 2])
+def test_one_bad_channel_of_several(segment, four_images, tiny_regions, channel):
+    path = four_images[channel]
+    save(sitk.ReadImage(str(path)) * 0, path)
+    segment(four_images, path, "blank", model=tiny_regions)
+    path.write_text("no image")
+    segment(four_images, path, model=tiny_regions)
+    path.unlink()
+    segment(four_images, path, "no such file", model=tiny_regions)
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
@@ -132,6 +145,12 @@ def test_a_spacing_that_is_not_positive(segment, tmp_path, volume, spacing):
     path = with_header(volume, tmp_path / "scan.nii", "<f", 84, spacing)  # pixdim[2]
     segment(path, path, "spacing")
     path = with_line(volume, tmp_path / "scan.mha", b"ElementSpacing", b"ElementSpacing = 0.9 %g 1.5" % spacing)
+    segment(path, path, "spacing")
+    path = tmp_path / "scan.nrrd"
+    path.write_bytes(
+        b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nspacings: 0.9 %g 1.5\nencoding: raw\n\n" % spacing
+        + bytes(range(8))
+    )
     segment(path, path, "spacing")
 
 

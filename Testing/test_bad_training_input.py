@@ -1,7 +1,10 @@
 """Bad data sets and training options through the command line: one sentence, status 2, nothing left behind."""
 
+import gzip
 import json
+import logging
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -78,7 +81,103 @@ def test_a_blank_training_image(train, dataset, case):
     path = dataset / "imagesTr" / f"{case}_0000.nii.gz"
     image = sitk.ReadImage(str(path))
     save(image * 0, path)
-    train(case, "blank")
+    train(path, "blank")
+
+
+def volume_of(dataset, case) -> Path:
+    return dataset / "imagesTr" / f"{case}_0000.nii.gz"
+
+
+def flat(path):
+    save(sitk.ReadImage(str(path))[:, :, 4], path)
+
+
+def several(path):
+    image = sitk.ReadImage(str(path))
+    save(sitk.JoinSeries([image, image]), path)
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def with_number(form, place, *values):
+    """Writes other numbers at a place of a NIfTI header."""
+
+    def change(path):
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        struct.pack_into(form, content, place, *values)
+        path.write_bytes(gzip.compress(bytes(content)))
+
+    return change
+
+
+# What spoils a file, with a word of what is said.
+SPOILT = {
+    "text": (lambda path: path.write_text("a letter"), ""),
+    "cut short": (cut_short, ""),
+    "2D": (flat, "2D"),
+    "4D": (several, "2 volumes"),
+    "spacing zero": (with_number("<f", 84, 0.0), "spacing"),
+    "spacing negative": (with_number("<f", 84, -1.0), "spacing"),
+    "singular": (with_number("<12f", 280, 1, 0, 0, 5, 0, 1, 0, 5, 0, 1, 0, 5), "singular"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+@pytest.mark.parametrize("file_of", [volume_of, label_of], ids=["image", "label"])
+@pytest.mark.parametrize("case", ["a", "c"], ids=["trains", "validates"])
+def test_a_spoilt_file_of_a_data_set(train, dataset, kind, file_of, case):
+    spoil, word = SPOILT[kind]
+    spoil(file_of(dataset, case))
+    train(file_of(dataset, case), word)
+
+
+@pytest.mark.parametrize("cases", ["a", "c", "ab"], ids=["trains", "validates", "all that train"])
+def test_a_training_image_of_no_numbers(train, dataset, cases):
+    for case in cases:
+        image = sitk.ReadImage(str(volume_of(dataset, case)))
+        save(sitk.Cast(image, sitk.sitkFloat32) * float("nan"), volume_of(dataset, case))
+    train(volume_of(dataset, cases[0]), "NaN")
+
+
+@pytest.mark.parametrize("case", ["a", "c"], ids=["trains", "validates"])
+def test_a_case_with_another_number_of_channels(train, dataset, case):
+    shutil.copy(volume_of(dataset, case), dataset / "imagesTr" / f"{case}_0001.nii.gz")
+    train(f"{case}_0001.nii.gz")
+    (dataset / "imagesTr" / f"{case}_0001.nii.gz").unlink()
+    volume_of(dataset, case).rename(dataset / "imagesTr" / f"{case}_0001.nii.gz")
+    train(case)
+
+
+@pytest.mark.parametrize("case", ["a", "c"], ids=["trains", "validates"])
+def test_some_voxels_of_no_number_are_counted_in_a_warning_and_trained_on(command, tmp_path, dataset, case, caplog):
+    values = sitk.Cast(sitk.ReadImage(str(volume_of(dataset, case))), sitk.sitkFloat32)
+    values[3, 4, 5], values[5, 4, 3] = float("nan"), float("inf")
+    save(values, volume_of(dataset, case))
+    outcome = command("train", dataset, "-o", tmp_path / "run", *QUICK)
+    assert outcome.status == 0, outcome.err
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == 1 and warned[0].startswith(f"{case}: ") and ": 2 voxels of 5760" in warned[0]
+    assert "ITK" not in outcome.err
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["skipped"] for row in rows] == [0]
+
+
+def test_cases_smaller_than_the_patch_are_padded_silently(command, tmp_path, dataset, caplog):
+    outcome = command("train", dataset, "-o", tmp_path / "run", *QUICK, "--set", "data.patch=[24,24,24]")
+    assert outcome.status == 0 and outcome.err == "", outcome.err
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_model_that_cannot_be_written(command, refused, tmp_path, dataset, image):
+    assert command("train", dataset, "-o", tmp_path / "run", *QUICK).status == 0
+    refused(["export", tmp_path / "run", "-o", image / "model"], image)
+    refused(["export", tmp_path / "run", "-o", image], image)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("not ours")
+    refused(["export", tmp_path / "run", "-o", tmp_path / "full"], tmp_path / "full")
+    refused(["export", tmp_path / "run", "-o", tmp_path / "model", "--card", "gone.json"], "gone.json")
 
 
 def test_a_data_set_that_is_none(refused, tmp_path):

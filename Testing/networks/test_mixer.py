@@ -44,3 +44,26 @@ def test_the_plain_mixer_is_causal():
 def test_wrong_directions_are_refused(wrong):
     with pytest.raises(ValueError, match=r"directions|nslices"):
         Mamba(8, **wrong)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+def test_a_sequence_fed_piece_by_piece_gives_the_same_tokens(kind):
+    torch.manual_seed(1)
+    mixer, h = Mamba(20).eval(), torch.randn(2, 300, 20)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
+        whole = mixer(h)
+        advance = mixer.stream(h)
+        pieces = [advance(h[:, first - min(first, 3) : first + 96], min(first, 3)) for first in range(0, 300, 96)]
+    assert whole.dtype == kind
+    assert torch.allclose(torch.cat(pieces, 1).float(), whole.float(), atol=1e-6 if kind == torch.float32 else 1e-2)
+
+
+def test_what_cannot_be_fed_piece_by_piece_says_so():
+    h = torch.randn(1, 40, 16)
+    assert Mamba(16).stream(h) is None, "gradients are wanted"
+    with torch.inference_mode():
+        assert Mamba(16, directions=2).stream(h) is None
+        assert Mamba(16).double().stream(h.double()) is None
+        mixer = Mamba(16)
+        mixer.backend = "chunked"
+        assert mixer.stream(h) is None

@@ -7,10 +7,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from segmamba.training.augmentation import Augmenter, mirror_axes, moved, with_gamma
-from segmamba.training.recipe import Augmentation
+from segmamba.errors import UserError
+from segmamba.training.augmentation import Augmenter, mirror_axes, with_gamma
+from segmamba.training.deformation import moved, places_from
+from segmamba.training.recipe import Augmentation, load_recipe
 
-NEVER = {f"{name}_probability": 0.0 for name in ("rotate", "scale", "brightness", "gamma", "noise")}
+NEVER = {f"{name}_probability": 0.0 for name in ("rotate", "scale", "elastic", "brightness", "gamma", "noise")}
 
 
 def only(**changes) -> Augmentation:
@@ -71,9 +73,11 @@ def test_the_input_is_left_as_it_was():
         (only(rotate_probability=1.0), ()),
         (only(scale_probability=1.0), ()),
         (only(rotate_probability=1.0, scale_probability=1.0), (0, 1, 2)),
+        (only(elastic_probability=1.0, elastic_spacing=10), ()),
+        (only(rotate_probability=1.0, scale_probability=1.0, elastic_probability=1.0), (0, 1, 2)),
         (only(), (0, 1, 2)),
     ],
-    ids=["rotation", "scale", "both and mirrors", "mirrors"],
+    ids=["rotation", "scale", "both and mirrors", "elastic", "all and mirrors", "mirrors"],
 )
 def test_image_and_label_move_together(choice, axes):
     image, label = patch()
@@ -133,26 +137,100 @@ def test_thick_slices_are_turned_in_their_plane_and_not_scaled_across():
     assert changed == 6
 
 
-def test_rotation_and_scaling_are_one_interpolation_about_the_centre_in_millimetres():
+@pytest.mark.parametrize("elastic", [0.0, 1.0], ids=["linear", "with elastic"])
+def test_all_movements_are_one_interpolation_about_the_centre_in_millimetres(elastic):
     spacing = np.array([1.0, 1.5, 2.0])
-    augmenter = Augmenter(only(rotate_probability=1.0, scale_probability=1.0), (), spacing)
+    choice = only(rotate_probability=1.0, scale_probability=1.0, elastic_probability=elastic, elastic_spacing=10)
+    augmenter = Augmenter(choice, (), spacing)
     image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 14, 18, 22)).astype(np.float32))
     result = augmenter(image, torch.zeros(1, 14, 18, 22), 3)[0]
     matrix = augmenter._draw_matrix(np.random.default_rng(3))
-    voxels = (np.diag(1 / spacing) @ matrix @ np.diag(spacing))[::-1, ::-1]  # array order
-    centre = (np.array(image.shape[1:]) - 1) / 2
-    expected = ndimage.affine_transform(image[0].numpy(), voxels, centre - voxels @ centre, order=1, mode="constant")
-    # At the border the two treat outside differently.
-    inside = ndimage.affine_transform(np.ones(image.shape[1:]), voxels, centre - voxels @ centre, order=1) == 1
-    assert inside.mean() > 0.3
-    assert np.abs(result[0].numpy() - expected)[inside].max() < 1e-4
-    assert np.abs(result[0].numpy() - image[0].numpy())[inside].max() > 0.1
+    displacement = augmenter._draw_displacement(np.random.default_rng([3, 1]), (14, 18, 22))
+    assert (displacement is not None) == bool(elastic)
+    expected = moved(image, places_from((14, 18, 22), spacing, matrix, displacement), "bilinear")
+    assert torch.equal(result, expected)
+    if not elastic:
+        voxels = (np.diag(1 / spacing) @ matrix @ np.diag(spacing))[::-1, ::-1]  # array order
+        centre = (np.array(image.shape[1:]) - 1) / 2
+        shift = centre - voxels @ centre
+        expected = ndimage.affine_transform(image[0].numpy(), voxels, shift, order=1, mode="constant")
+        # At the border the two treat outside differently.
+        inside = ndimage.affine_transform(np.ones(image.shape[1:]), voxels, shift, order=1) == 1
+        assert inside.mean() > 0.3
+        assert np.abs(result[0].numpy() - expected)[inside].max() < 1e-4
+        assert np.abs(result[0].numpy() - image[0].numpy())[inside].max() > 0.1
 
 
-def test_a_map_that_changes_nothing_returns_the_array():
-    image, _ = patch()
-    for mode in ("bilinear", "nearest"):
-        assert torch.allclose(moved(image, np.eye(3), np.array([1.0, 2.0, 3.0]), mode), image, atol=1e-4)
+def test_an_elastic_deformation_bends_and_is_another_for_every_patch():
+    label = torch.zeros(1, 48, 48, 48)
+    label[:, 23:25] = 1  # a plane
+    augmenter = Augmenter(only(elastic_probability=1.0), ())
+    places = []
+    for seed in range(8):
+        marks = augmenter(label, label, seed)[1][0, :, 8:-8, 8:-8]
+        height = (marks * torch.arange(48.0)[:, None, None]).sum(0) / marks.sum(0)
+        places.append(height)
+        assert height.isfinite().all() and height.diff(dim=0).abs().max() <= 1.5  # bent, not torn
+    assert max(float(height.std()) for height in places) > 0.6
+    assert all(not torch.equal(a, b) for a, b in itertools.combinations(places, 2))
+
+
+def test_an_elastic_deformation_of_no_size_changes_nothing():
+    image, label = patch()
+    changed, marks = Augmenter(only(elastic_probability=1.0, elastic_displacement=0), ())(image, label, 0)
+    assert torch.allclose(changed, image, atol=1e-5) and torch.equal(marks, label)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.6, 0.6, 1.5)])
+def test_an_elastic_deformation_has_its_size_in_millimetres(spacing):
+    """A picture of each voxel's own place, in mm, shows where it was taken from."""
+    shape = (32, 48, 48)
+    axes = [torch.arange(n) * mm for n, mm in zip(shape, spacing[::-1], strict=True)]
+    place = torch.stack(torch.meshgrid(*axes, indexing="ij")).flip(0).float()  # i, j, k
+    augmenter = Augmenter(only(elastic_probability=1.0), (), spacing)
+    largest = []
+    for seed in range(12):
+        moves = (augmenter(place, place[:1], seed)[0] - place)[:, 6:-6, 14:-14, 14:-14]
+        largest.append(moves.abs().amax((1, 2, 3)))
+    finest = min(spacing)
+    assert (torch.stack(largest) <= 0.4 * 20 * finest + 1e-3).all()
+    assert (torch.stack(largest).amax(0) > 0.1 * 20 * finest).all()
+
+
+def test_thick_slices_are_deformed_in_their_plane_alone():
+    label = torch.zeros(1, 12, 48, 48)
+    label[:, 4:8, 12:30, 16:34] = 1
+    augmenter = Augmenter(only(elastic_probability=1.0), (), (0.8, 0.8, 5.0))
+    changed = 0
+    for seed in range(6):
+        marks = augmenter(label, label, seed)[1]
+        assert not marks[:, :4].any() and not marks[:, 8:].any()
+        changed += not torch.equal(marks, label)
+    assert changed == 6
+
+
+def test_turning_the_elastic_deformation_on_leaves_the_other_draws_as_they_were():
+    image, label = patch()
+    choices = [only(brightness_probability=1.0, elastic_probability=p, elastic_displacement=0) for p in (0.0, 1.0)]
+    for seed in range(5):
+        one, two = (Augmenter(choice, (0, 1, 2))(image, label, seed)[0] for choice in choices)
+        assert torch.allclose(one, two, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("elastic_probability", 1.5, "between 0 and 1"),
+        ("elastic_spacing", 7.9, "between 8 and 64 voxels"),
+        ("elastic_spacing", 65, "between 8 and 64 voxels"),
+        ("elastic_displacement", 0.41, "between 0 and 0.4, beyond which space may fold"),
+        ("elastic_displacement", -0.1, "between 0 and 0.4"),
+    ],
+)
+def test_a_recipe_whose_elastic_deformation_is_out_of_bounds_is_refused(key, value, words):
+    with pytest.raises(UserError) as error:
+        load_recipe(changes=[f"augmentation.{key}={value}"])
+    assert f"augmentation.{key} is {value}" in str(error.value) and words in str(error.value)
 
 
 def test_gamma_keeps_mean_and_deviation_and_a_constant_channel():

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from segmamba import __version__
 from segmamba.errors import UserError
 
-COMMANDS = ("segment", "models", "data", "train", "evaluate", "export", "doctor", "demo")
+COMMANDS = ("segment", "models", "data", "train", "evaluate", "export", "bench", "doctor", "demo")
 
 _DESCRIPTION = "Mamba 3D segmentation of medical images: segment with a model, or train one."
 _EPILOG = "Not a medical device. Exit status: 0 done, 2 wrong input, 1 a defect of the program, 130 interrupted."

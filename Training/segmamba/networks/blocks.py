@@ -8,9 +8,46 @@ from torch import Tensor, nn
 
 from segmamba.scan.precision import no_autocast
 
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-CONV_TRANSPOSE = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+
+
+class _ChannelsLast:
+    """What keeps a convolution of torch on the processor from leaving the channels-last layout, forward and back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        if self._pointwise() and not torch.is_autocast_enabled("cpu"):
+            # torch takes a path of its own for these: five times as slow in float32, and it leaves the layout.
+            if self.groups == 1:
+                return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
+            y = x * self.weight.transpose(0, 1)
+            return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2))
+        # So it does on small maps.
+        return channels_last(super().forward(x))
+
+    def _pointwise(self) -> bool:
+        if self.weight[0, 0].numel() != 1 or max(self.stride) != 1:
+            return False
+        return self.groups == 1 or self.groups == self.in_channels == self.out_channels
+
+
+class Conv2d(_ChannelsLast, nn.Conv2d):
+    """``torch.nn.Conv2d`` that keeps the layout."""
+
+
+class Conv3d(_ChannelsLast, nn.Conv3d):
+    """``torch.nn.Conv3d`` that keeps the layout."""
+
+
+class ConvTranspose3d(_ChannelsLast, nn.ConvTranspose3d):
+    """``torch.nn.ConvTranspose3d`` that keeps the layout."""
+
+    def _pointwise(self) -> bool:
+        return False
+
+
+CONV = {2: Conv2d, 3: Conv3d}
 
 
 class Conv(nn.Module):
@@ -46,24 +83,10 @@ class TransposedConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = False):
         super().__init__()
-        self.conv = nn.ConvTranspose3d(in_channels, out_channels, kernel_size=2, stride=2, bias=bias)
+        self.conv = ConvTranspose3d(in_channels, out_channels, kernel_size=2, stride=2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """Instance norm without affine parameters (eps 1e-5); a single voxel is its own mean and becomes zero."""
-    if x.shape[2:].numel() == 1:
-        return x - x  # torch refuses this case
-    return F.instance_norm(x, eps=1e-5)
-
-
-class InstanceNorm(nn.Module):
-    """:func:`instance_norm` as a module without parameters."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return instance_norm(x)
 
 
 def to_tokens(x: Tensor) -> Tensor:
@@ -82,7 +105,11 @@ def _channels_first(x: Tensor) -> bool:
 
 def channels_last(x: Tensor) -> Tensor:
     """``x`` in channels-last memory order (2D and 3D), without a copy where it is so already."""
-    return x.contiguous(memory_format=torch.channels_last_3d if x.ndim == 5 else torch.channels_last)
+    x = x.contiguous(memory_format=torch.channels_last_3d if x.ndim == 5 else torch.channels_last)
+    if x.shape[1] == 1 and x.stride(1) != 1:
+        # Of a single channel both orders are one, but convolutions choose theirs by the strides.
+        return x.movedim(1, -1).squeeze(-1).unsqueeze(-1).movedim(-1, 1)
+    return x
 
 
 def padded_to_multiple(run: Callable[[Tensor], Tensor], x: Tensor, multiple: int) -> Tensor:
@@ -95,5 +122,17 @@ def padded_to_multiple(run: Callable[[Tensor], Tensor], x: Tensor, multiple: int
     if not any(missing):
         return run(x)
     pad = [value for n in reversed(missing) for value in (0, n)]
-    y = run(channels_last(F.pad(x, pad, mode="replicate")))
-    return y[(..., *(slice(0, n) for n in size))]
+    return cropped(run(channels_last(F.pad(x, pad, mode="replicate"))), [0] * len(size), size)
+
+
+def added(fresh: Tensor, x: Tensor) -> Tensor:
+    """``fresh + x``, in the memory of ``fresh``, which the caller needs no more, where no gradient is recorded."""
+    if fresh.dtype != x.dtype or (torch.is_grad_enabled() and (fresh.requires_grad or x.requires_grad)):
+        return fresh + x
+    return fresh.add_(x)
+
+
+def cropped(x: Tensor, first: Sequence[int], size: Sequence[int]) -> Tensor:
+    """The box of this size that begins at ``first``; the gradient is channels-last where ``x`` is."""
+    box = (slice(a, a + n) for a, n in zip(first, size, strict=True))
+    return x.movedim(1, -1)[(slice(None), *box)].movedim(-1, 1)

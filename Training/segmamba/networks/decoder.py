@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmamba.networks.blocks import Conv, TransposedConv, channels_last, instance_norm, padded_to_multiple
+from segmamba.networks.blocks import Conv, TransposedConv, channels_last, padded_to_multiple
+from segmamba.networks.norms import instance_norm
 
 
 class ResidualBlock(nn.Module):
@@ -20,10 +20,11 @@ class ResidualBlock(nn.Module):
             self.conv3 = Conv(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.leaky_relu(instance_norm(self.conv1(x)), 0.01)
-        h = instance_norm(self.conv2(h))
-        shortcut = instance_norm(self.conv3(x)) if hasattr(self, "conv3") else x
-        return F.leaky_relu(h + shortcut, 0.01)
+        h = instance_norm(self.conv1(x), "leaky", overwrite=True)
+        h = self.conv2(h)
+        if hasattr(self, "conv3"):
+            return instance_norm(h, "leaky", self.conv3(x), "normalised", overwrite=True)
+        return instance_norm(h, "leaky", x, overwrite=True)
 
 
 class EncoderBlock(nn.Module):

@@ -1,16 +1,19 @@
 """LightM-UNet: a U-Net whose encoder is residual vision Mamba layers (Liao et al. 2024, arXiv:2403.05246)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from segmamba.networks.blocks import MAX_POOL, Conv, channels_last, from_tokens, padded_to_multiple, to_tokens
+from segmamba.native.memory import empty
+from segmamba.networks.blocks import MAX_POOL, Conv, added, channels_last, from_tokens, padded_to_multiple, to_tokens
 from segmamba.networks.mixer import Mamba
+from segmamba.networks.norms import GroupNorm
 
 _GROUPS = 8  # of every group norm, as published
+_PIECE = 8_192  # tokens that a layer computes at a time in inference, a multiple of 32: they stay in the cache
 
 
 class RVMLayer(nn.Module):
@@ -28,8 +31,25 @@ class RVMLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = to_tokens(x)
+        advance = self.mamba.stream(tokens) if tokens.shape[1] > _PIECE else None
+        if advance is not None:
+            return from_tokens(self._by_pieces(tokens, advance), x.shape[2:])
         tokens = self.mamba(self.norm(tokens)) + self.skip_scale * tokens
         return from_tokens(self.proj(self.norm(tokens)), x.shape[2:])
+
+    def _by_pieces(self, tokens: Tensor, advance: Callable[[Tensor, int], Tensor]) -> Tensor:
+        """The layer without its inner tensors in full, which are several times as large as its input."""
+        out = None
+        for first in range(0, tokens.shape[1], _PIECE):
+            last, lead = min(first + _PIECE, tokens.shape[1]), min(first, self.mamba.d_conv - 1)
+            piece = tokens[:, first - lead : last]
+            mixed = advance(self.norm(piece), lead) + self.skip_scale * piece[:, lead:]
+            mixed = self.proj(self.norm(mixed))
+            if out is None:
+                shape = *tokens.shape[:2], mixed.shape[2]
+                out = empty(*shape) if mixed.dtype == torch.float32 else mixed.new_empty(shape)
+            out[:, first:last] = mixed
+        return out
 
 
 class EncoderBlock(nn.Module):
@@ -37,14 +57,14 @@ class EncoderBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm1 = nn.GroupNorm(_GROUPS, channels)
+        self.norm1 = GroupNorm(_GROUPS, channels, "relu")
         self.conv1 = RVMLayer(channels, channels)
-        self.norm2 = nn.GroupNorm(_GROUPS, channels)
+        self.norm2 = GroupNorm(_GROUPS, channels, "relu")
         self.conv2 = RVMLayer(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.relu(self.norm1(x)))
-        return self.conv2(F.relu(self.norm2(h))) + x
+        h = self.norm2(self.conv1(self.norm1(x)), overwrite=True)
+        return added(self.conv2(h), x)
 
 
 class DecoderBlock(nn.Module):
@@ -52,21 +72,32 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, channels: int, spatial_dims: int):
         super().__init__()
-        self.norm1 = nn.GroupNorm(_GROUPS, channels)
-        self.norm2 = nn.GroupNorm(_GROUPS, channels)
+        self.norm1 = GroupNorm(_GROUPS, channels, "relu")
+        self.norm2 = GroupNorm(_GROUPS, channels, "relu")
         self.conv = separable_conv(channels, channels, 3, False, spatial_dims)
         self.skip_scale = Parameter(torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv(F.relu(self.norm1(x))) + self.skip_scale * x
-        return F.relu(self.norm2(h))
+        h = self.conv(self.norm1(x)) + self.skip_scale * x
+        return self.norm2(h, overwrite=True)
+
+
+class PointwisePair(nn.Sequential):
+    """A depthwise convolution of a single voxel and a pointwise one, computed as the one convolution that they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale, mix = (module.conv for module in self)
+        weight = mix.weight * scale.weight.transpose(0, 1)
+        bias = mix.bias + mix.weight.flatten(1) @ scale.bias
+        return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
 
 
 def separable_conv(
     in_channels: int, out_channels: int, kernel_size: int, bias: bool, spatial_dims: int
 ) -> nn.Sequential:
     """Depthwise convolution, then a pointwise one."""
-    return nn.Sequential(
+    sequence = PointwisePair if kernel_size == 1 else nn.Sequential
+    return sequence(
         Conv(in_channels, in_channels, kernel_size, groups=in_channels, bias=bias, spatial_dims=spatial_dims),
         Conv(in_channels, out_channels, 1, bias=bias, spatial_dims=spatial_dims),
     )
@@ -119,8 +150,8 @@ class LightMUNet(nn.Module):
             self.up_samples.append(nn.Sequential(halve, nn.Upsample(scale_factor=2, mode=mode)))
             self.up_layers.append(nn.Sequential(*(DecoderBlock(width, spatial_dims) for _ in range(blocks))))
         self.conv_final = nn.Sequential(
-            nn.GroupNorm(_GROUPS, init_filters),
-            nn.ReLU(),
+            GroupNorm(_GROUPS, init_filters, "relu"),
+            nn.Identity(),  # keeps the place of the activation: the convolutions' key is "2"
             separable_conv(init_filters, out_channels, 1, True, spatial_dims),
         )
 
@@ -135,5 +166,5 @@ class LightMUNet(nn.Module):
             skips.append(x)
         skips.pop()
         for upsample, layer in zip(self.up_samples, self.up_layers, strict=True):
-            x = layer(upsample(x) + skips.pop())
+            x = layer(added(upsample(x), skips.pop()))
         return self.conv_final(x)

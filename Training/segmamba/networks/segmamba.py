@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmamba.networks.blocks import InstanceNorm, from_tokens, instance_norm, to_tokens
+from segmamba.networks.blocks import Conv3d, added, from_tokens, to_tokens
 from segmamba.networks.decoder import SkipDecoderNetwork
 from segmamba.networks.mixer import Mamba
+from segmamba.networks.norms import InstanceNorm, instance_norm
 
 # Slices of the inter-slice direction at each stage.  Constants of the published code, not in its state dict: a "slice"
 # equals one plane of the stage's feature map only for a patch of depth 128.
@@ -20,16 +21,16 @@ class GSC(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.proj = nn.Conv3d(channels, channels, 3, padding=1)
-        self.proj2 = nn.Conv3d(channels, channels, 3, padding=1)
-        self.proj3 = nn.Conv3d(channels, channels, 1)
-        self.proj4 = nn.Conv3d(channels, channels, 1)
+        self.proj = Conv3d(channels, channels, 3, padding=1)
+        self.proj2 = Conv3d(channels, channels, 3, padding=1)
+        self.proj3 = Conv3d(channels, channels, 1)
+        self.proj4 = Conv3d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        a = F.relu(instance_norm(self.proj(x)))
-        a = F.relu(instance_norm(self.proj2(a)))
-        b = F.relu(instance_norm(self.proj3(x)))
-        return F.relu(instance_norm(self.proj4(a + b))) + x
+        b = instance_norm(self.proj3(x), "relu", overwrite=True)
+        a = instance_norm(self.proj(x), "relu", overwrite=True)
+        both = instance_norm(self.proj2(a), "relu", b, "outside", overwrite=True)
+        return instance_norm(self.proj4(both), "relu", x, "outside", overwrite=True)
 
 
 class MambaLayer(nn.Module):
@@ -41,7 +42,7 @@ class MambaLayer(nn.Module):
         self.mamba = Mamba(channels, directions=3, nslices=nslices)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + from_tokens(self.mamba(self.norm(to_tokens(x))), x.shape[2:])
+        return added(from_tokens(self.mamba(self.norm(to_tokens(x))), x.shape[2:]), x)
 
 
 class ChannelMLP(nn.Module):
@@ -49,8 +50,8 @@ class ChannelMLP(nn.Module):
 
     def __init__(self, channels: int, hidden: int):
         super().__init__()
-        self.fc1 = nn.Conv3d(channels, hidden, 1)
-        self.fc2 = nn.Conv3d(hidden, channels, 1)
+        self.fc1 = Conv3d(channels, hidden, 1)
+        self.fc2 = Conv3d(hidden, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))
@@ -61,12 +62,10 @@ class MambaEncoder(nn.Module):
 
     def __init__(self, in_channels: int, depths: Sequence[int], widths: Sequence[int]):
         super().__init__()
-        self.downsample_layers = nn.ModuleList(
-            [nn.Sequential(nn.Conv3d(in_channels, widths[0], 7, stride=2, padding=3))]
-        )
+        self.downsample_layers = nn.ModuleList([nn.Sequential(Conv3d(in_channels, widths[0], 7, stride=2, padding=3))])
         for narrow, wide in itertools.pairwise(widths):
             # The norm has no parameters; its place makes the convolution's key "1".
-            self.downsample_layers.append(nn.Sequential(InstanceNorm(), nn.Conv3d(narrow, wide, 2, stride=2)))
+            self.downsample_layers.append(nn.Sequential(InstanceNorm(), Conv3d(narrow, wide, 2, stride=2)))
         self.stages = nn.ModuleList(
             nn.Sequential(*(MambaLayer(width, nslices) for _ in range(depth)))
             for width, depth, nslices in zip(widths, depths, NSLICES, strict=True)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmamba.networks.blocks import from_tokens, to_tokens
+from segmamba.networks.blocks import Conv3d, added, from_tokens, to_tokens
 from segmamba.networks.decoder import SkipDecoderNetwork
 from segmamba.networks.mixer import Mamba
 from segmamba.networks.segmamba import ChannelMLP
@@ -49,8 +49,8 @@ class PaperLayer(nn.Module):
         self.mlp = ChannelMLP(channels, 4 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + from_tokens(self.mamba(self.norm(to_tokens(x))), x.shape[2:])
-        return x + self.mlp(self.norm2(x))
+        x = added(from_tokens(self.mamba(self.norm(to_tokens(x))), x.shape[2:]), x)
+        return added(self.mlp(self.norm2(x)), x)
 
 
 class MambaEncoderV1(nn.Module):
@@ -61,10 +61,10 @@ class MambaEncoderV1(nn.Module):
         paper = variant == "paper"
         # The paper calls the stem depthwise; that is possible only where the width is a multiple of the channels.
         groups = in_channels if paper and widths[0] % in_channels == 0 else 1
-        stem = nn.Conv3d(in_channels, widths[0], 7, stride=2, padding=3, groups=groups)
+        stem = Conv3d(in_channels, widths[0], 7, stride=2, padding=3, groups=groups)
         self.downsample_layers = nn.ModuleList([nn.Sequential(stem, ChannelLayerNorm(widths[0]))])
         for narrow, wide in itertools.pairwise(widths):
-            self.downsample_layers.append(nn.Sequential(ChannelLayerNorm(narrow), nn.Conv3d(narrow, wide, 2, stride=2)))
+            self.downsample_layers.append(nn.Sequential(ChannelLayerNorm(narrow), Conv3d(narrow, wide, 2, stride=2)))
         layer = PaperLayer if paper else PublishedLayer
         self.stages = nn.ModuleList(
             nn.Sequential(*(layer(width) for _ in range(depth))) for width, depth in zip(widths, depths, strict=True)

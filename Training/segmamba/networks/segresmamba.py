@@ -8,14 +8,17 @@ from torch import Tensor, nn
 
 from segmamba.networks.blocks import (
     Conv,
-    InstanceNorm,
+    Conv3d,
+    ConvTranspose3d,
+    added,
     channels_last,
+    cropped,
     from_tokens,
-    instance_norm,
     padded_to_multiple,
     to_tokens,
 )
 from segmamba.networks.mixer import Mamba
+from segmamba.networks.norms import GroupNorm, InstanceNorm, instance_norm
 from segmamba.networks.segmamba import NSLICES, ChannelMLP, MambaLayer
 
 # Parts of the published state dict that nothing computes with: the decoder's own encoder and its last convolution.
@@ -45,30 +48,32 @@ class ResMambaBlock(nn.Module):
 
     def __init__(self, channels: int, call_mamba: bool, pad_even: bool):
         super().__init__()
-        self.proj = nn.Conv3d(channels, channels, 5, stride=2, padding=2)
-        self.proj3 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.proj = Conv3d(channels, channels, 5, stride=2, padding=2)
+        self.proj3 = Conv3d(channels, channels, 3, padding=1)
         if call_mamba:
             self.mamba_layer = InnerMamba(channels)
-        self.proj4 = nn.Conv3d(channels, channels, 3, padding=1)
-        self.proj5 = nn.ConvTranspose3d(channels, channels, 5, stride=2, padding=2, output_padding=1)
+        self.proj4 = Conv3d(channels, channels, 3, padding=1)
+        self.proj5 = ConvTranspose3d(channels, channels, 5, stride=2, padding=2, output_padding=1)
         self._pad_even = pad_even
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(instance_norm(self.proj(x)))
-        h = F.relu(instance_norm(self.proj3(h)))
+        h = instance_norm(self.proj(x), "relu", overwrite=True)
+        h = instance_norm(self.proj3(h), "relu", overwrite=True)
         if hasattr(self, "mamba_layer"):
             h = self._mix(h)
-        h = F.relu(instance_norm(self.proj4(h)))
+        h = self.proj5(instance_norm(self.proj4(h), "relu", overwrite=True))
         # Twice the halved size is one plane too many for an odd axis: the first one goes.
-        extra = [2 * n - size for n, size in zip(h.shape[2:], x.shape[2:], strict=True)]
-        return F.relu(instance_norm(self.proj5(h)))[(..., *(slice(n, None) for n in extra))] + x
+        extra = [n - size for n, size in zip(h.shape[2:], x.shape[2:], strict=True)]
+        if not any(extra):
+            return instance_norm(h, "relu", x, "outside", overwrite=True)
+        return cropped(instance_norm(h, "relu", overwrite=True), extra, x.shape[2:]) + x
 
     def _mix(self, h: Tensor) -> Tensor:
         size = h.shape[2:]
         if not self._pad_even or not any(n % 2 for n in size):
             return self.mamba_layer(h)
         padded = F.pad(h, [value for n in reversed(size) for value in (0, n % 2)])
-        return self.mamba_layer(channels_last(padded))[(..., *(slice(0, n) for n in size))]
+        return channels_last(cropped(self.mamba_layer(channels_last(padded)), [0, 0, 0], size))
 
 
 class ResMambaEncoder(nn.Module):
@@ -76,22 +81,20 @@ class ResMambaEncoder(nn.Module):
 
     def __init__(self, in_channels: int, widths: Sequence[int], variant: str, call_mamba: bool):
         super().__init__()
-        self.downsample_layers = nn.ModuleList(
-            [nn.Sequential(nn.Conv3d(in_channels, widths[0], 7, stride=2, padding=3))]
-        )
+        self.downsample_layers = nn.ModuleList([nn.Sequential(Conv3d(in_channels, widths[0], 7, stride=2, padding=3))])
         for narrow, wide in itertools.pairwise(widths):
             self.downsample_layers.append(
                 nn.Sequential(
                     InstanceNorm(),
-                    nn.Conv3d(narrow, narrow, 3, padding=1),
+                    Conv3d(narrow, narrow, 3, padding=1),
                     InstanceNorm(),
-                    nn.Conv3d(narrow, wide, 2, stride=2),
+                    Conv3d(narrow, wide, 2, stride=2),
                 )
             )
         paper = variant == "paper"
         self.gscs = nn.ModuleList(ResMambaBlock(width, paper or call_mamba, pad_even=not paper) for width in widths)
         self.stages = nn.ModuleList(
-            nn.Sequential(MambaLayer(width, nslices) if paper else nn.Conv3d(width, width, 3, padding=1))
+            nn.Sequential(MambaLayer(width, nslices) if paper else Conv3d(width, width, 3, padding=1))
             for width, nslices in zip(widths, NSLICES, strict=True)
         )
         self.mlps = nn.ModuleList(ChannelMLP(width, 2 * width) for width in widths)
@@ -109,14 +112,14 @@ class DecoderBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm1 = nn.GroupNorm(8, channels)
-        self.norm2 = nn.GroupNorm(8, channels)
+        self.norm1 = GroupNorm(8, channels, "relu")
+        self.norm2 = GroupNorm(8, channels, "relu")
         self.conv1 = Conv(channels, channels)
         self.conv2 = Conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.relu(self.norm1(x)))
-        return self.conv2(F.relu(self.norm2(h))) + x
+        h = self.norm2(self.conv1(self.norm1(x)), overwrite=True)
+        return added(self.conv2(h), x)
 
 
 class SegResNetDecoder(nn.Module):
@@ -134,7 +137,7 @@ class SegResNetDecoder(nn.Module):
     def forward(self, skips: list[Tensor]) -> Tensor:
         x = skips[-1]
         for upsample, layer, skip in zip(self.up_samples, self.up_layers, reversed(skips[:-1]), strict=True):
-            x = layer(upsample(x) + skip)
+            x = layer(added(upsample(x), skip))
         return x
 
 
@@ -174,7 +177,7 @@ class SegResMamba(nn.Module):
             raise ValueError(f"variant is {variant!r}; allowed are 'paper' and 'published'")
         self.vit = ResMambaEncoder(in_channels, feat_size, variant, call_mamba)
         self.segresnet = SegResNetDecoder(feat_size)
-        self.out = nn.ConvTranspose3d(feat_size[0], out_channels, 2, stride=2)
+        self.out = ConvTranspose3d(feat_size[0], out_channels, 2, stride=2)
         if variant == "published":
             self.register_load_state_dict_pre_hook(_drop_dead)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from segmamba.training.deformation import moved, places_from, random_displacement
 from segmamba.training.recipe import Augmentation
 
 # What label names hold whose structures a mirror along the anatomical axis would exchange: parts of words, whole words.
@@ -25,8 +25,8 @@ _AXIS = {
     "S": "top-bottom",
     "I": "top-bottom",
 }
-# Spacing along an axis, over the finest one, beyond which slices lie too far apart to be turned out of their plane or
-# scaled across: nnU-Net's threshold.
+# Spacing along an axis, over the finest one, beyond which slices lie too far apart to be turned out of their plane, or
+# scaled or deformed across: nnU-Net's threshold.
 _COARSE = 3.0
 
 
@@ -56,8 +56,9 @@ def _words(name: str) -> list[str]:
 class Augmenter:
     """Applies a recipe's augmentation to one patch.
 
-    Rotation and scaling are one map of physical space about the patch's centre, applied by one interpolation: turning
-    the voxels of an anisotropic patch would shear the anatomy, and interpolating twice would blur it.
+    Rotation, scaling and elastic deformation are one map of physical space about the patch's centre, applied by one
+    interpolation: turning the voxels of an anisotropic patch would shear the anatomy, and interpolating twice would
+    blur it.
 
     Args:
         choice: Probabilities and ranges.
@@ -74,9 +75,11 @@ class Augmenter:
         """Image (C, D, H, W) float32 and label (1 or R, D, H, W) to the same shapes; equal seeds give equal results."""
         random = np.random.default_rng(seed)
         matrix = self._draw_matrix(random)
-        if matrix is not None:
-            image = moved(image, matrix, self._spacing, "bilinear")
-            label = moved(label, matrix, self._spacing, "nearest")
+        displacement = self._draw_displacement(np.random.default_rng([seed, 1]), label.shape[1:])
+        if matrix is not None or displacement is not None:
+            matrix = np.eye(3) if matrix is None else matrix
+            places = places_from(label.shape[1:], self._spacing, matrix, displacement)
+            image, label = moved(image, places, "bilinear"), moved(label, places, "nearest")
         turned = [3 - axis for axis in self._axes if random.random() < 0.5]  # arrays are (C, k, j, i)
         if turned:
             image, label = image.flip(turned), label.flip(turned)
@@ -96,6 +99,19 @@ class Augmenter:
             strength = random.uniform(0, choice.noise_std)
             image = image + strength * torch.randn(image.shape, generator=noise)
         return image
+
+    def _draw_displacement(self, random: np.random.Generator, shape: Sequence[int]) -> Tensor | None:
+        """A random elastic displacement (3, D, H, W), (i, j, k) mm; None for no change.
+
+        From a source of its own: how many numbers it takes depends on the patch, and the others' draws shall not.
+        """
+        choice = self._choice
+        if not random.random() < choice.elastic_probability:
+            return None
+        apart = choice.elastic_spacing * float(self._spacing.min())
+        # Nothing moves across slices that lie far apart.
+        most = random.uniform(0, choice.elastic_displacement) * apart * self._fine
+        return random_displacement(random, shape, self._spacing, apart, most)
 
     def _draw_matrix(self, random: np.random.Generator) -> np.ndarray | None:
         """A random map (3, 3) from where a voxel goes to where it comes from, (i, j, k) mm; None for no change.
@@ -122,23 +138,6 @@ class Augmenter:
         if scales:
             matrix = np.where(fine, 1 / factor, 1.0)[:, None] * matrix
         return matrix
-
-
-def moved(array: Tensor, matrix: np.ndarray, spacing: np.ndarray, mode: str) -> Tensor:
-    """An array (C, D, H, W) under a linear map of space about its centre; zero where it comes from outside.
-
-    Args:
-        array: Any float type.
-        matrix: (3, 3), from the place of a voxel of the result to the place it is taken from, (i, j, k) mm.
-        spacing: (i, j, k) mm.
-        mode: ``bilinear`` (linear in three dimensions) or ``nearest``.
-    """
-    # torch measures places in half extents of the array, from its centre.
-    extent = np.array(array.shape[:0:-1]) * spacing / 2
-    theta = torch.zeros(1, 3, 4)
-    theta[0, :, :3] = torch.from_numpy(matrix * extent / extent[:, None])
-    grid = F.affine_grid(theta, [1, *array.shape], align_corners=False)
-    return F.grid_sample(array[None], grid.to(array.dtype), mode=mode, padding_mode="zeros", align_corners=False)[0]
 
 
 def with_gamma(channel: Tensor, gamma: float) -> Tensor:

@@ -15,6 +15,12 @@ from segmamba.network_names import NAMES
 
 Axis = Literal["i", "j", "k"]
 
+# Voxels between the points of an elastic deformation: closer ones would tear at single voxels, and points further apart
+# than a patch is wide would shift it as a whole.
+_ELASTIC_SPACING = (8, 64)
+# Displacement of those points, over the distance between them, up to which space cannot fold (Choi and Lee 2000; see
+# segmamba.training.deformation).
+MOST_DISPLACED = 0.4
 _SMALLEST = 8  # voxels along a side of a patch: smaller ones vanish in the networks' lower levels
 
 
@@ -66,6 +72,15 @@ class Augmentation(_Struct):
     rotate_degrees: float = 30.0
     scale_probability: float = 0.2
     scale_range: tuple[float, float] = (0.7, 1.4)
+    # Elastic deformation, in one interpolation with rotation and scale.  Off, as in nnU-Net's second version; the
+    # default of its first was 0.2, and SegMamba's paper trains with it.
+    elastic_probability: float = 0.0
+    # Distance between the points that are displaced, in voxels of the finest axis (and as many mm along the others):
+    # a cubic B-spline over 20 is as smooth as Gaussian noise with the sigma of nnU-Net's first, 9 to 13 voxels.
+    elastic_spacing: float = 20.0
+    # Largest displacement of a point along each axis, over that distance; each patch draws its own between 0 and this.
+    # 0.4 is the largest that cannot fold space; on average that displaces three quarters as far as nnU-Net's first did.
+    elastic_displacement: float = MOST_DISPLACED
     brightness_probability: float = 0.15
     brightness_range: tuple[float, float] = (0.75, 1.25)
     gamma_probability: float = 0.3
@@ -252,10 +267,18 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     if sorted(letters.get(c, -1) for c in data.orientation) != [0, 1, 2]:
         yield f"data.orientation is {data.orientation!r}; three letters such as LPS or RAS are needed"
     yield from _normalisation_problems(data.normalisation)
-    for name in ("rotate", "scale", "brightness", "gamma", "noise"):
+    for name in ("rotate", "scale", "elastic", "brightness", "gamma", "noise"):
         value = getattr(augment, f"{name}_probability")
         if not 0 <= value <= 1:
             yield f"augmentation.{name}_probability is {value}; it must lie between 0 and 1"
+    low, high = _ELASTIC_SPACING
+    if not low <= augment.elastic_spacing <= high:
+        yield f"augmentation.elastic_spacing is {augment.elastic_spacing}; it must lie between {low} and {high} voxels"
+    if not 0 <= augment.elastic_displacement <= MOST_DISPLACED:
+        yield (
+            f"augmentation.elastic_displacement is {augment.elastic_displacement}; it must lie between 0 and "
+            f"{MOST_DISPLACED}, beyond which space may fold"
+        )
     for name in ("scale_range", "brightness_range", "gamma_range"):
         low, high = getattr(augment, name)
         if not 0 < low <= high:

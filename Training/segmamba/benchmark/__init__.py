@@ -1,0 +1,1 @@
+"""Side-by-side measurements: ``segmamba bench scan`` and ``segmamba bench networks``."""
