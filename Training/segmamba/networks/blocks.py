@@ -23,7 +23,12 @@ class _ChannelsLast:
                 return F.linear(x.movedim(1, -1), self.weight.flatten(1), self.bias).movedim(-1, 1)
             y = x * self.weight.transpose(0, 1)
             return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2))
-        # So it does on small maps.
+        if max(self.stride) > 1 and min(x.shape[2:]) <= 2:
+            # oneDNN's bf16 kernels with AMX read past the end of such maps, where an output or a transposed
+            # convolution's gradient is one voxel wide: garbage, often infinite (torch 2.13; pytorch issue 169688).
+            with no_autocast("cpu"):
+                return channels_last(super().forward(x.to(self.weight.dtype)))
+        # torch leaves the layout on small maps, too.
         return channels_last(super().forward(x))
 
     def _pointwise(self) -> bool:

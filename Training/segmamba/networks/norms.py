@@ -215,8 +215,12 @@ def _in_torch(x, groups, weight, bias, eps, activation, residual, mode, normalis
 
 def _plain(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     if groups == x.shape[1] and weight is None and bias is None:
-        # torch refuses a single voxel.
-        return x - x if x.shape[2:].numel() == 1 else F.instance_norm(x, eps=eps)
+        if x.shape[2:].numel() == 1:
+            return x - x  # torch refuses a single voxel
+        if x.device.type != "cpu":
+            return F.instance_norm(x, eps=eps)
+        # On the processor torch's instance norm has a wrong gradient, without a word, where a batch is of one and the
+        # output's gradient channels-last (torch 2.13); its group norm has not.
     # torch wants one type for all, and on the processor is inaccurate where the map is channels-last.
     exact = x if x.dtype == torch.float64 else x.float()
     exact = exact.contiguous() if x.device.type == "cpu" else exact

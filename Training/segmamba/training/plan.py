@@ -53,6 +53,7 @@ def survey(dataset: Dataset, names: list[str], orientation: str) -> Survey:
     for found in foreground:
         values = np.concatenate(found) if found else np.array([0.0, 1.0])
         values = values[np.isfinite(values)]
+        values = values if len(values) else np.array([0.0, 1.0])  # the cases' preparation will refuse them by name
         percentiles.append(tuple(float(v) for v in np.percentile(values, [0.5, 99.5])))
     return Survey(
         size=tuple(int(n) for n in np.median(np.round(extents / spacing), axis=0)),

@@ -16,7 +16,7 @@ from segmamba.data.datasets import Case, Dataset
 from segmamba.errors import UserError
 from segmamba.inference.preprocess import prepare, prepare_label
 from segmamba.training.augmentation import Augmenter
-from segmamba.training.cases import read_case
+from segmamba.training.cases import check_content, read_case
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ def _prepare_cases(dataset: Dataset, cases: list[Case], metadata: Metadata, fold
             continue
         warnings: list[str] = []
         channels, label = read_case(case, dataset, warnings)
+        check_content(case, channels, [])  # by its file's name; of single voxels the preparation tells
         prepared = prepare(channels, metadata, warnings)
         with tqdm.external_write_mode():  # a line between two states of the bar, not in the middle of one
             for warning in warnings:
