@@ -174,6 +174,17 @@ def test_plain_torch_takes_over_where_the_kernels_do_not_work(monkeypatch, kind,
         assert torch.allclose(a, b, atol=0.1 if kind == torch.bfloat16 else 1e-5)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_plain_torch_has_the_right_gradient_of_a_channels_last_batch_of_one(monkeypatch, kind):
+    # Where torch's own instance norm has not.
+    x, dy = (torch.randn(1, 16, 4, 5, 6).contiguous(memory_format=LAST).to(kind) for _ in range(2))
+    monkeypatch.setattr(norms, "_kernels", lambda training: None)
+    found = with_gradients(lambda x: instance_norm(x, "relu"), dy, x)
+    exact = with_gradients(lambda x: F.relu(F.instance_norm(x)), dy.double().contiguous(), x.double().contiguous())
+    for got, want in zip(found, exact, strict=True):
+        assert deviation(got, want) < 2e-6
+
+
 def test_group_norm_has_torchs_parameters_and_result():
     ours, torchs = GroupNorm(4, 20), torch.nn.GroupNorm(4, 20)
     torch.nn.init.normal_(torchs.weight)
