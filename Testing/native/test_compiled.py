@@ -45,7 +45,7 @@ COMPUTE = """
 kernels = get()
 curves, sines = np.empty_like(x), np.empty_like(x)
 kernels.curves(x.size, x.ctypes.data, curves.ctypes.data)
-kernels.library(x.size, x.ctypes.data, sines.ctypes.data)
+kernels.sines(x.size, x.ctypes.data, sines.ctypes.data)
 wide = x.astype(np.float64)
 print(json.dumps({
     "numba": "numba" in sys.modules,

@@ -30,7 +30,7 @@ def curves(p):
         store_lanes(y, i, add(softplus(value), exp2_product(value, value)), lanes)
 
 
-def library(p):
+def sines(p):
     """y = sin(x) by the C library, for p = n and the addresses of x and y."""
     x, y = floats(p[1]), floats(p[2])
     for i in range(p[0]):
@@ -45,4 +45,4 @@ def work(p):
     result[0] = value
 
 
-ENTRIES = (axpy, curves, library, work)
+ENTRIES = (axpy, curves, sines, work)

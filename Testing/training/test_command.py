@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from boxes import NETWORK, write_dataset
 
 from segmamba import networks
@@ -19,14 +18,6 @@ for _value in (
     "train.threads=1",
 ):
     QUICK += ["--set", _value]
-
-
-@pytest.fixture(autouse=True)
-def torch_threads():
-    """Runs set torch's threads; the tests after them shall have their own."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -20,14 +20,6 @@ SMALL = {
 REGIONS = {"WT", "TC", "ET"}
 
 
-@pytest.fixture(autouse=True)
-def torch_threads():
-    """Runs set torch's threads; the tests after them shall have their own."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory):
     """Three tiny phantoms with a fold."""

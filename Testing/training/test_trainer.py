@@ -19,14 +19,6 @@ from segmamba.training.step import average
 from segmamba.training.trainer import spread, train
 
 
-@pytest.fixture(autouse=True)
-def torch_threads():
-    """Runs set torch's threads; the tests after them shall have their own."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("boxes"), 4)

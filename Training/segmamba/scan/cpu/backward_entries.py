@@ -37,8 +37,8 @@ def differentiate(p):
     """``conv_kernel.differentiate_range``."""
     differentiate_range(
         p[0], p[1], p[2], p[3], (p[4], p[5], p[6], p[7], p[8], p[9], p[10]), p[11] != 0, floats(p[12]), bf16s(p[12]),
-        p[13], p[14], floats(p[15]), floats(p[16]), floats(p[17]), p[18], p[19], floats(p[20]), floats(p[21]),
-        p[22] != 0, floats(p[23]), p[24], p[25], floats(p[26]), floats(p[27]), longs(p[28]),
+        p[13], floats(p[14]), floats(p[15]), floats(p[16]), p[17], floats(p[18]), floats(p[19]), p[20] != 0,
+        floats(p[21]), p[22], floats(p[23]), floats(p[24]), longs(p[25]),
     )  # fmt: skip
 
 

@@ -49,8 +49,8 @@ def _read(x, x_half, halves, at, token, spot, lanes):
 
 @njit(**_OPTIONS)
 def convolve_range(
-    channels, first, last, order, halves, x, x_half, at, token, weight, bias, u, u_at, u_token,
-    x_proj, vectors, projected, p_at, p_token, places,
+    channels, first, last, order, halves, x, x_half, token, weight, bias, u, u_token,
+    x_proj, vectors, projected, p_token, places,
 ):  # fmt: skip
     """u = SiLU(bias + causal convolution of x) of the tokens ``first`` to ``last`` of a span, and x_proj u.
 
@@ -69,25 +69,25 @@ def convolve_range(
             w2 = load(weight, 2 * padded + c)
             w3 = load(weight, 3 * padded + c)
             b = load(bias, c)
-            x0 = _read(x, x_half, halves, at + c, token, places[0], lanes)
-            x1 = _read(x, x_half, halves, at + c, token, places[1], lanes)
-            x2 = _read(x, x_half, halves, at + c, token, places[2], lanes)
+            x0 = _read(x, x_half, halves, c, token, places[0], lanes)
+            x1 = _read(x, x_half, halves, c, token, places[1], lanes)
+            x2 = _read(x, x_half, halves, c, token, places[2], lanes)
             for t in range(start, stop):
-                x3 = _read(x, x_half, halves, at + c, token, places[t - start + _BEFORE], lanes)
+                x3 = _read(x, x_half, halves, c, token, places[t - start + _BEFORE], lanes)
                 r = fma(w0, x0, fma(w1, x1, fma(w2, x2, fma(w3, x3, b))))
-                store(u, u_at + t * u_token + c, mul(r, sigmoid(r)))
+                store(u, t * u_token + c, mul(r, sigmoid(r)))
                 x0, x1, x2 = x1, x2, x3
         if vectors > 0:
             multiply(
-                stop - start, vectors, channels, u, u_at + start * u_token, u_token, 1, x_proj, 0, vectors * LANES,
-                projected, p_at + start * p_token, p_token, True,
+                stop - start, vectors, channels, u, start * u_token, u_token, 1, x_proj, 0, vectors * LANES,
+                projected, start * p_token, p_token, True,
             )  # fmt: skip
 
 
 @njit(**_OPTIONS)
 def differentiate_range(
-    channels, first, last, length, order, halves, x, x_half, at, token, weight, bias, du, u_at, u_token,
-    after, before, accumulate, dx, dx_at, dx_token, sums, scratch, places,
+    channels, first, last, length, order, halves, x, x_half, token, weight, bias, du, u_token,
+    after, before, accumulate, dx, dx_token, sums, scratch, places,
 ):  # fmt: skip
     """dx of the tokens ``first`` to ``last`` of a span of ``length``; shares of the weights' gradients into ``sums``.
 
@@ -110,16 +110,16 @@ def differentiate_range(
             w3 = load(weight, 3 * padded + c)
             b = load(bias, c)
             s0, s1, s2, s3, sb = zero(), zero(), zero(), zero(), zero()
-            x0 = _read(x, x_half, halves, at + c, token, places[0], lanes)
-            x1 = _read(x, x_half, halves, at + c, token, places[1], lanes)
-            x2 = _read(x, x_half, halves, at + c, token, places[2], lanes)
+            x0 = _read(x, x_half, halves, c, token, places[0], lanes)
+            x1 = _read(x, x_half, halves, c, token, places[1], lanes)
+            x2 = _read(x, x_half, halves, c, token, places[2], lanes)
             for t in range(start, reach):
-                x3 = _read(x, x_half, halves, at + c, token, places[t - start + _BEFORE], lanes)
+                x3 = _read(x, x_half, halves, c, token, places[t - start + _BEFORE], lanes)
                 r = fma(w0, x0, fma(w1, x1, fma(w2, x2, fma(w3, x3, b))))
                 s = sigmoid(r)
                 # d SiLU(r) = s (1 + r (1 - s))
                 slope = fma(mul(s, r), sub_from_one(s), s)
-                g = mul(load_lanes(du, u_at + t * u_token + c, lanes), slope)
+                g = mul(load_lanes(du, t * u_token + c, lanes), slope)
                 store(scratch, (t - start) * LANES, g)
                 if t < stop:
                     s0, s1, s2, s3 = fma(g, x0, s0), fma(g, x1, s1), fma(g, x2, s2), fma(g, x3, s3)
@@ -136,7 +136,7 @@ def differentiate_range(
                 d = fma(w2, load(scratch, i + LANES), d)
                 d = fma(w1, load(scratch, i + 2 * LANES), d)
                 d = fma(w0, load(scratch, i + 3 * LANES), d)
-                to = dx_at + places[t - start + _BEFORE] * dx_token + c
+                to = places[t - start + _BEFORE] * dx_token + c
                 if accumulate:
                     d = add(d, load_lanes(dx, to, lanes))
                 store_lanes(dx, to, d, lanes)

@@ -28,8 +28,8 @@ def convolve(p):
     """``conv_kernel.convolve_range``."""
     convolve_range(
         p[0], p[1], p[2], (p[3], p[4], p[5], p[6], p[7], p[8], p[9]), p[10] != 0, floats(p[11]), bf16s(p[11]),
-        p[12], p[13], floats(p[14]), floats(p[15]), floats(p[16]), p[17], p[18], floats(p[19]), p[20], floats(p[21]),
-        p[22], p[23], longs(p[24]),
+        p[12], floats(p[13]), floats(p[14]), floats(p[15]), p[16], floats(p[17]), p[18], floats(p[19]), p[20],
+        longs(p[21]),
     )  # fmt: skip
 
 

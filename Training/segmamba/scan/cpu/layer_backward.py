@@ -146,9 +146,9 @@ class Backward:
         for row, start, last in pieces[i]:
             backward_kernels().differentiate(
                 self.channels, start, last, spans.tokens(first), first, *direction.order, 0, self.halves,
-                row_of(xz, row), 0, xz.stride(1), packed.taps.data_ptr(), packed.conv_bias.data_ptr(),
-                row_of(self.du, row), 0, spans.padded, row_of(direction.after, row), row_of(direction.before, row),
-                direction.number > 0, row_of(self.dxz, row), 0, self.dxz.stride(1),
+                row_of(xz, row), xz.stride(1), packed.taps.data_ptr(), packed.conv_bias.data_ptr(),
+                row_of(self.du, row), spans.padded, row_of(direction.after, row), row_of(direction.before, row),
+                direction.number > 0, row_of(self.dxz, row), self.dxz.stride(1),
                 direction.d_conv[i].data_ptr(), self.conv_scratch[i].data_ptr(), spans.places[i].data_ptr(),
             )  # fmt: skip
 

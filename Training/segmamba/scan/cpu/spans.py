@@ -72,10 +72,10 @@ class Spans:
         for row, start, last in pieces[i]:
             run(
                 self.channels, start, last, first + self.lead, *order, 0,
-                xz.dtype == torch.bfloat16, row_of(xz, row), 0,
+                xz.dtype == torch.bfloat16, row_of(xz, row),
                 xz.stride(1), packed.taps.data_ptr(), packed.conv_bias.data_ptr(),
-                row_of(self.u, row), 0, self.padded, packed.x_weight.data_ptr(), wide // LANES,
-                row_of(self.projected, row), 0, wide, self.places[i].data_ptr(),
+                row_of(self.u, row), self.padded, packed.x_weight.data_ptr(), wide // LANES,
+                row_of(self.projected, row), wide, self.places[i].data_ptr(),
             )  # fmt: skip
 
     def scan_arguments(self, packed: Packed) -> tuple[tuple[int, ...], tuple[int, ...]]:
