@@ -12,7 +12,7 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,8 +63,8 @@ def native(what: str, entries: str, sources: Iterable[str] = (), folder: Path | 
         folder: Where the machine code is kept, instead of ``kernel_files.default_folder()``.
 
     Returns:
-        For each entry, under its name, a function of any number of integers (sizes, flags, addresses of memory): it
-        calls the entry with a pointer to them, without the interpreter lock.
+        For each entry, under its name, a ``Kernel``: a function of any number of integers (sizes, flags, addresses of
+        memory) that calls the entry with a pointer to them, without the interpreter lock.
 
     Raises:
         ImportError: llvmlite is missing; or nothing is kept and numba is missing.
@@ -135,16 +135,24 @@ def _source(module: str) -> Path:
 
 
 def _callables(addresses: dict[str, int]) -> SimpleNamespace:
-    return SimpleNamespace(**{name: _callable(name, address) for name, address in addresses.items()})
+    return SimpleNamespace(**{name: Kernel(name, address) for name, address in addresses.items()})
 
 
-def _callable(name: str, address: int) -> Callable[..., None]:
-    function = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(address)
-    pack = struct.pack
+class Kernel:
+    """A function of compiled code: called with integers, or packed with them for ``threads.run``."""
 
-    def kernel(*arguments: int) -> None:
+    def __init__(self, name: str, address: int) -> None:
+        self.__name__, self.address = name, address
+        self._function = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(address)
+
+    def __call__(self, *integers: int) -> None:
         # Five times as fast as an array of ctypes; and what is no integer raises struct.error.
-        function(pack(f"{len(arguments)}q", *arguments))
+        self._function(struct.pack(f"{len(integers)}q", *integers))
 
-    kernel.__name__ = kernel.__qualname__ = name
-    return kernel
+    def packed(self, *integers: int) -> tuple["Kernel", bytes]:
+        """The call, to be made later."""
+        return self, struct.pack(f"{len(integers)}q", *integers)
+
+    def call(self, integers: bytes) -> None:
+        """A packed call."""
+        self._function(integers)

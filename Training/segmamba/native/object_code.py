@@ -126,6 +126,15 @@ def load(names: Sequence[str], code: bytes) -> dict[str, int]:
     return addresses
 
 
+def load_module(text: str, name: str) -> int:
+    """Compiles a function of LLVM's assembly for this processor, for good; its address."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), _target_machine())
+    engine.finalize_object()
+    address = engine.get_function_address(name)
+    engine.detach()
+    return address
+
+
 def undefined(code: bytes) -> list[str]:
     """Names that an object file expects from elsewhere.
 

@@ -1,13 +1,18 @@
-"""A small pool of threads for kernels that release the interpreter lock.
+"""Calls of kernels at the same time: on PyTorch's own threads where they can be had, else on a small pool.
 
-numba's own layers will not do: "workqueue" is not safe under concurrent calls, GNU OpenMP not after a fork (data
-loaders).  Tasks never wait for one another, so callers in several threads can share the pool.
+numba's layers will not do: "workqueue" is not safe under concurrent calls, GNU OpenMP not after a fork (data loaders).
+Shares never wait for one another, so callers in several threads can share the pool.
 """
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+
+from segmamba.native.compiled import Kernel
+from segmamba.native.team import team
+
+Call = tuple[Kernel, bytes]  # as ``Kernel.packed`` gives it
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -33,16 +38,24 @@ def _pool_of(size: int) -> ThreadPoolExecutor:
         return _pool
 
 
-def run(task: Callable[[int], object], count: int) -> None:
-    """Call ``task(0) ... task(count - 1)`` at the same time and wait; ``task(0)`` runs in the calling thread."""
-    if count == 1:
-        task(0)
+def run(shares: Sequence[Sequence[Call]]) -> None:
+    """Make the calls of every share one after the other, the shares at the same time, and wait."""
+    if len(shares) == 1:
+        _work(shares[0])
         return
-    pool = _pool_of(count - 1)
-    others = [pool.submit(task, i) for i in range(1, count)]
+    together = team()
+    if together is not None:
+        together.run([[(kernel.address, integers) for kernel, integers in share] for share in shares])
+        return
+    others = [_pool_of(len(shares) - 1).submit(_work, share) for share in shares[1:]]
     try:
-        task(0)
+        _work(shares[0])
     finally:
         wait(others)
     for other in others:
         other.result()
+
+
+def _work(share: Sequence[Call]) -> None:
+    for kernel, integers in share:
+        kernel.call(integers)

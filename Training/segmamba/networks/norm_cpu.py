@@ -94,14 +94,17 @@ def statistics(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | Non
     shares = _divided(batch, tokens, channels)
     sums = tensor(len(shares), batch, 2, padded, dtype=torch.float64)
 
-    def work(i: int) -> None:
-        for row, first, last in shares[i]:
-            kernels.moments(
+    calls = [
+        [
+            kernels.moments.packed(
                 half, channels, padded, first, last, x.data_ptr(), row * x.stride(0), x.stride(1),
                 origin[row].data_ptr(), sums[i, row].data_ptr(),
-            )  # fmt: skip
-
-    threads.run(work, len(shares))
+            )
+            for row, first, last in pieces
+        ]
+        for i, pieces in enumerate(shares)
+    ]  # fmt: skip
+    threads.run(calls)
     weight = tensor(channels, value=1.0) if weight is None else weight.detach().float().contiguous()
     bias = tensor(channels) if bias is None else bias.detach().float().contiguous()
     found = Statistics(
@@ -138,16 +141,19 @@ def apply(
         r_table = tensor(batch, 3, padded)
         r_table[:, 1] = 1.0  # leaves the second map as it is
 
-    def work(i: int) -> None:
-        for row, first, last in shares[i]:
-            kernels.apply(
+    calls = [
+        [
+            kernels.apply.packed(
                 half, channels, padded, first, last, mode, _bits(slope),
                 x.data_ptr(), row * x.stride(0), x.stride(1), of_x.table[row].data_ptr(),
                 r.data_ptr(), row * r.stride(0), r.stride(1), r_table[row].data_ptr(),
                 y.data_ptr(), row * tokens * channels,
-            )  # fmt: skip
-
-    threads.run(work, len(shares))
+            )
+            for row, first, last in pieces
+        ]
+        for i, pieces in enumerate(shares)
+    ]  # fmt: skip
+    threads.run(calls)
     return y
 
 
@@ -173,16 +179,19 @@ def gradients(
     r, y = x if r is None else r, dy if y is None else y
     r_table = of_x.table if of_r is None else of_r.table
 
-    def collect(i: int) -> None:
-        for row, first, last in shares[i]:
-            kernels.gradient_sums(
+    calls = [
+        [
+            kernels.gradient_sums.packed(
                 half, channels, padded, first, last, mode, _bits(slope), normed,
                 x.data_ptr(), row * x.stride(0), x.stride(1), of_x.table[row].data_ptr(),
                 r.data_ptr(), row * r.stride(0), r.stride(1), r_table[row].data_ptr(),
                 y.data_ptr(), dy.data_ptr(), row * tokens * channels, sums[i, row].data_ptr(),
-            )  # fmt: skip
-
-    threads.run(collect, len(shares))
+            )
+            for row, first, last in pieces
+        ]
+        for i, pieces in enumerate(shares)
+    ]  # fmt: skip
+    threads.run(calls)
 
     def table(of: Statistics, which: int) -> tuple[Tensor, Tensor]:
         back, affine = tensor(batch, 4, padded), tensor(2, channels, dtype=torch.float64)
@@ -197,15 +206,18 @@ def gradients(
     dx = _fresh(x.shape, x.dtype)
     dr = _fresh(x.shape, x.dtype) if mode == BEFORE else None
 
-    def differentiate(i: int) -> None:
-        for row, first, last in shares[i]:
-            kernels.gradient(
+    calls = [
+        [
+            kernels.gradient.packed(
                 half, channels, padded, first, last, mode, _bits(slope), normed,
                 x.data_ptr(), row * x.stride(0), x.stride(1), of_x.table[row].data_ptr(), back[row].data_ptr(),
                 r.data_ptr(), row * r.stride(0), r.stride(1), r_back[row].data_ptr(),
                 y.data_ptr(), dy.data_ptr(), row * tokens * channels,
                 dx.data_ptr(), dx.data_ptr() if dr is None else dr.data_ptr(),
-            )  # fmt: skip
-
-    threads.run(differentiate, len(shares))
+            )
+            for row, first, last in pieces
+        ]
+        for i, pieces in enumerate(shares)
+    ]  # fmt: skip
+    threads.run(calls)
     return dx, dr, affine

@@ -6,8 +6,6 @@ results are summed in place, and gated by the last.  Of a training step only xz,
 kept; the backward computes the spans again.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -102,14 +100,14 @@ class _Forward:
                 self.checkpoints.append(empty(items * spans.chunks * packed.states * LANES))
             for first in spans.starts:
                 spans.project(self.xz, packed, order, first)
-                threads.run(partial(self._scan, n, packed, order, first, state), len(self.scratch))
+                threads.run([self._scan(n, packed, order, first, state, i) for i in range(len(self.scratch))])
         return self.gated
 
-    def _scan(self, n: int, packed: Packed, order: Order, first: int, state: Tensor, i: int) -> None:
+    def _scan(self, n: int, packed: Packed, order: Order, first: int, state: Tensor, i: int) -> list[threads.Call]:
         spans, xz = self.spans, self.xz
         by_group, (u, ranks, dt_weight, b_at, c_at) = spans.scan_arguments(packed)
         z_at = xz.data_ptr() + xz.element_size() * self.channels
-        forward_kernels().scan_forward(
+        call = forward_kernels().scan_forward.packed(
             spans.tokens(first), spans.blocks, self.channels, 1, packed.states, packed.rank,
             *spans.u.stride()[:2], *spans.projected.stride()[:2], *xz.stride()[:2], *self.gated.stride()[:2], *by_group,
             spans.bounds[i], spans.bounds[i + 1], first // CHUNK, spans.chunks, first + spans.lead, *order,
@@ -119,6 +117,7 @@ class _Forward:
             self.checkpoints[n].data_ptr() if self.keep else 0, self.total.data_ptr(), self.gated.data_ptr(),
             self.scratch[i].data_ptr(), spans.places[i].data_ptr(),
         )  # fmt: skip
+        return [call]
 
 
 class _Mix(torch.autograd.Function):

@@ -1,7 +1,6 @@
 """The way back through the fused mixer: spans in reverse, each computed again from what lies in the cache."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -94,25 +93,25 @@ class Backward:
         spans, gradients = self.spans, []
         count = max(1, min(torch.get_num_threads(), self.xz.shape[1]))
         # z's place holds the gradient of the sum until all directions have read it.
-        threads.run(partial(self._gate, count, None), count)
+        threads.run([self._gate(count, None, i) for i in range(count)])
         for n, (packed, order) in enumerate(zip(self.packed, orders, strict=True)):
             direction = _Direction.of(n, packed, order, self.checkpoints[n], spans)
             for first in reversed(spans.starts):
                 spans.project(self.xz, packed, order, first)
                 pieces = spans.pieces(first)
-                threads.run(partial(self._scan, direction, first), self.scanners)
-                threads.run(partial(self._project, direction, first, pieces), len(pieces))
-                threads.run(partial(self._convolve, direction, first, pieces), len(pieces))
+                threads.run([self._scan(direction, first, i) for i in range(self.scanners)])
+                threads.run([self._project(direction, first, pieces, i) for i in range(len(pieces))])
+                threads.run([self._convolve(direction, first, pieces, i) for i in range(len(pieces))])
                 direction.after, direction.before = direction.before, direction.after
             gradients += direction.gradients(self.xz.shape[0], self.channels)
-        threads.run(partial(self._gate, count, self.total), count)
+        threads.run([self._gate(count, self.total, i) for i in range(count)])
         return self.dxz, gradients
 
-    def _scan(self, direction: _Direction, first: int, i: int) -> None:
+    def _scan(self, direction: _Direction, first: int, i: int) -> list[threads.Call]:
         """Gradients of u and delta, and parts of those of B and C."""
         spans, packed = self.spans, direction.packed
         by_group, (u, ranks, dt_weight, b_at, c_at) = spans.scan_arguments(packed)
-        backward_kernels().scan_backward(
+        call = backward_kernels().scan_backward.packed(
             spans.tokens(first), spans.blocks, self.channels, 1, packed.states, packed.rank,
             *spans.u.stride()[:2], *spans.projected.stride()[:2], 0, 0, *self.dxz.stride()[:2], *self.du.stride()[:2],
             *by_group, spans.bounds[i], spans.bounds[i + 1], first // CHUNK, spans.chunks, first, *direction.order,
@@ -123,42 +122,49 @@ class Backward:
             self.partial_b[i].data_ptr(), self.partial_c[i].data_ptr(),
             self.scratch[i].data_ptr(), spans.places[i].data_ptr(),
         )  # fmt: skip
+        return [call]
 
-    def _project(self, direction: _Direction, first: int, pieces, i: int) -> None:
+    def _project(self, direction: _Direction, first: int, pieces, i: int) -> list[threads.Call]:
         """Through dt_proj and x_proj: the rest of the gradient of u, and those of their weights."""
         spans, packed = self.spans, direction.packed
         chunks = -(-spans.tokens(first) // CHUNK)
-        for row, start, last in pieces[i]:
-            part = 4 * row * chunks * CHUNK * packed.states
-            backward_kernels().project_back(
+        part = 4 * chunks * CHUNK * packed.states
+        return [
+            backward_kernels().project_back.packed(
                 spans.padded, packed.rank, packed.states, self.partial_b.stride(0), packed.wide // LANES,
                 -(-packed.rank // LANES), chunks, self.scanners, start, last, self.none_of[row].data_ptr(),
-                self.partial_b.data_ptr() + part, self.partial_c.data_ptr() + part,
+                self.partial_b.data_ptr() + row * part, self.partial_c.data_ptr() + row * part,
                 row_of(spans.u, row), row_of(self.ddelta, row), row_of(self.du, row),
                 row_of(spans.projected, row), row_of(self.dprojected, row),
                 packed.dt_weight_back.data_ptr(), packed.x_weight_back.data_ptr(),
                 direction.d_dt_weight[i].data_ptr(), direction.d_x_weight[i].data_ptr(),
-            )  # fmt: skip
+            )
+            for row, start, last in pieces[i]
+        ]  # fmt: skip
 
-    def _convolve(self, direction: _Direction, first: int, pieces, i: int) -> None:
+    def _convolve(self, direction: _Direction, first: int, pieces, i: int) -> list[threads.Call]:
         """Through SiLU and the convolution: x's share, and the gradients of the weights."""
         spans, xz, packed = self.spans, self.xz, direction.packed
-        for row, start, last in pieces[i]:
-            backward_kernels().differentiate(
+        return [
+            backward_kernels().differentiate.packed(
                 self.channels, start, last, spans.tokens(first), first, *direction.order, 0, self.halves,
                 row_of(xz, row), xz.stride(1), packed.taps.data_ptr(), packed.conv_bias.data_ptr(),
                 row_of(self.du, row), spans.padded, row_of(direction.after, row), row_of(direction.before, row),
                 direction.number > 0, row_of(self.dxz, row), self.dxz.stride(1),
                 direction.d_conv[i].data_ptr(), self.conv_scratch[i].data_ptr(), spans.places[i].data_ptr(),
-            )  # fmt: skip
+            )
+            for row, start, last in pieces[i]
+        ]  # fmt: skip
 
-    def _gate(self, count: int, total: Tensor | None, i: int) -> None:
+    def _gate(self, count: int, total: Tensor | None, i: int) -> list[threads.Call]:
         """Into z's place: the gradient of the sum; or with the sum itself, that of z."""
         xz, dxz, dout, length = self.xz, self.dxz, self.dout, self.xz.shape[1]
-        for row in range(xz.shape[0]):
-            backward_kernels().gate_back(
+        return [
+            backward_kernels().gate_back.packed(
                 self.channels, length * i // count, length * (i + 1) // count, self.halves,
                 row_of(dout, row), dout.stride(1), row_of(xz, row) + xz.element_size() * self.channels, xz.stride(1),
                 *((0, 0) if total is None else (row_of(total, row), total.stride(1))),
                 row_of(dxz, row) + 4 * self.channels, dxz.stride(1),
-            )  # fmt: skip
+            )
+            for row in range(xz.shape[0])
+        ]  # fmt: skip

@@ -119,15 +119,16 @@ def _forward(problem: _Problem, soft: bool, keep: bool) -> tuple[torch.Tensor, t
     by_token, by_group = problem.strides()
     u, delta, z, B, C, skip, bias, rates = (tensor.data_ptr() for tensor in problem.tensors)
 
-    def work(i: int) -> None:
-        run(
+    def share(i: int) -> list[threads.Call]:
+        call = run.packed(
             *problem.shape, *by_token, *out.stride()[:2], *by_group, bounds[i], bounds[i + 1], 0, problem.chunks,
             0, *plain(length), problem.gated, soft, keep, False, False, False, False,
             u, delta, 0, z, B, C, skip, bias, rates, state.data_ptr(), 0 if kept is None else kept.data_ptr(),
             out.data_ptr(), out.data_ptr(), *(room.data_ptr() for room in scratch[i]),
         )  # fmt: skip
+        return [call]
 
-    threads.run(work, len(scratch))
+    threads.run([share(i) for i in range(len(scratch))])
     return out, state, kept
 
 
@@ -182,10 +183,10 @@ def _backward(problem: _Problem, soft: bool, kept: torch.Tensor, dout, dlast, tr
         skip, bias, rates = (t.data_ptr() for t in problem.tensors[5:])
         outs = [0 if t is None else t.data_ptr() + 4 * first * channels for t in (du, ddelta, dz)]
 
-        def work(
-            i: int, first=first, span=span, part=part, inputs=(u, delta, 0, z, B, C, skip, bias, rates), outs=outs
-        ):
-            compiled.scan_backward(
+        inputs = u, delta, 0, z, B, C, skip, bias, rates
+        scans, sums = [], []
+        for i in range(workers):
+            call = compiled.scan_backward.packed(
                 span, *problem.shape[1:], *by_token, *dout.stride()[:2], *du.stride()[:2], *by_group,
                 bounds[i], bounds[i + 1], first // CHUNK, problem.chunks, first, *order, problem.gated, soft,
                 *inputs, kept.data_ptr(), dout.data_ptr(), adjoint.data_ptr(), *outs,
@@ -193,17 +194,17 @@ def _backward(problem: _Problem, soft: bool, kept: torch.Tensor, dout, dlast, tr
                 partial_b.data_ptr() + 4 * i * part, partial_c.data_ptr() + 4 * i * part,
                 *(room.data_ptr() for room in scratch[i]),
             )  # fmt: skip
-
-        def collect(i: int, first=first, span=span, part=part) -> None:
-            for partial, total in ((partial_b, dB), (partial_c, dC)):
-                compiled.gather_states(
+            scans.append([call])
+            sums.append([
+                compiled.gather_states.packed(
                     rows, -(-span // CHUNK), states, true_states, workers, span * i // workers,
                     span * (i + 1) // workers, partial.data_ptr(), part, none_of.data_ptr(), total.data_ptr(),
                     first * true_states, row_stride, true_states,
-                )  # fmt: skip
-
-        threads.run(work, workers)
-        threads.run(collect, workers)
+                )
+                for partial, total in ((partial_b, dB), (partial_c, dC))
+            ])  # fmt: skip
+        threads.run(scans)
+        threads.run(sums)
 
     def per_channel(blocked: torch.Tensor) -> torch.Tensor:
         return blocked.view(batch, groups, blocks * LANES)[:, :, :width].reshape(batch, channels).sum(0)

@@ -1,7 +1,5 @@
 """How the fused mixer cuts its tokens into spans, and what starts every span: convolution and x_proj."""
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
@@ -65,18 +63,20 @@ class Spans:
     def project(self, xz: Tensor, packed: Packed, order: Order, first: int) -> None:
         """u = SiLU(convolution) and its projection, of the span that begins at ``first``."""
         pieces = self.pieces(first)
-        threads.run(partial(self._project, pieces, xz, packed, order, first), len(pieces))
+        threads.run([self._project(pieces, xz, packed, order, first, i) for i in range(len(pieces))])
 
-    def _project(self, pieces, xz: Tensor, packed: Packed, order: Order, first: int, i: int) -> None:
-        run, wide = forward_kernels().convolve, packed.wide
-        for row, start, last in pieces[i]:
-            run(
+    def _project(self, pieces, xz: Tensor, packed: Packed, order: Order, first: int, i: int) -> list[threads.Call]:
+        convolve, wide = forward_kernels().convolve, packed.wide
+        return [
+            convolve.packed(
                 self.channels, start, last, first + self.lead, *order, 0,
                 xz.dtype == torch.bfloat16, row_of(xz, row),
                 xz.stride(1), packed.taps.data_ptr(), packed.conv_bias.data_ptr(),
                 row_of(self.u, row), self.padded, packed.x_weight.data_ptr(), wide // LANES,
                 row_of(self.projected, row), wide, self.places[i].data_ptr(),
-            )  # fmt: skip
+            )
+            for row, start, last in pieces[i]
+        ]  # fmt: skip
 
     def scan_arguments(self, packed: Packed) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Strides of B and C, and addresses of u, delta's ranks, dt_proj's weights, and then of B and C."""
