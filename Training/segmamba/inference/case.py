@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import nn
 
 from segmamba.errors import UserError
 from segmamba.images import from_array
+from segmamba.inference.course import DONE, RESTORING, SEGMENTING, Course
+from segmamba.inference.memory_ladder import Rung, descend, place, rungs
 from segmamba.inference.preprocess import Prepared, Source, prepare
 from segmamba.inference.restore import Restorer
 from segmamba.inference.segmentation import Segmentation
@@ -39,6 +42,8 @@ def segment_case(
     progress: Progress | None = None,
     series: str | Sequence[str] | None = None,
     keep_image: bool = False,
+    fall_back: bool = False,
+    course: Course | None = None,
 ) -> Segmentation:
     """Segments one case.
 
@@ -64,33 +69,45 @@ def segment_case(
             leaves nothing behind.
         series: DICOM series to read; several are those of the images that are DICOM folders, in their order.
         keep_image: Keep the first image, as it was read.
+        fall_back: Where the device's memory is full, try smaller batches of windows and then the processor, see
+            :mod:`segmamba.inference.memory_ladder`.  The network is moved to the device before, and may be left on
+            the processor; so not for a network that is being trained.
+        course: Told how far the case is; its windows and times are in the result, too.
 
     Raises:
         UserError: Wrong number of images, an image or a region that cannot be used, or no room to compute.
+        torch.OutOfMemoryError, MemoryError: Memory is full, also after all that ``fall_back`` tries.
     """
     began = time.perf_counter()
     device = torch.device(device)
+    course = course or Course()
     if not 0 <= overlap < 1:
         raise UserError(f"--overlap is {overlap}; it must be at least 0 and less than 1")
     if window_batch < 1:
         raise UserError(f"the window batch is {window_batch}; it must be at least 1")
     warnings: list[str] = []
-    if progress is not None:
-        progress(0.0, "preparing the images")
-    case = prepare(images, metadata, warnings, roi=roi, series=series, keep_image=keep_image)
+
+    def step(phase: str, n: int) -> None:
+        course.phase = phase
+        if progress is not None:
+            progress(_PREPARED * n / len(images), f"{phase} image {n + 1} of {len(images)}")
+
+    case = prepare(images, metadata, warnings, roi=roi, series=series, keep_image=keep_image, step=step)
     if metadata.postprocessing:
         warnings.append(
             f"Model {metadata.name} asks for post-processing ({', '.join(metadata.postprocessing)}) that this version "
             "does not do; the mask is the network's own."
         )
-    result = Restorer(case, metadata, want_probabilities, want_uncertainty)
 
     def report(fraction: float, message: str) -> None:
         progress(_PREPARED + (_COMPUTED - _PREPARED) * fraction, message)
 
-    training = network.training
-    network.eval()
-    try:
+    def compute(rung: Rung) -> Restorer:
+        course.restart()
+        course.phase = SEGMENTING
+        if fall_back:
+            place(network, rung.device)
+        result = Restorer(case, metadata, want_probabilities, want_uncertainty)
         slide(
             network,
             case.array,
@@ -99,19 +116,34 @@ def segment_case(
             result,
             regions=metadata.regions,
             overlap=overlap,
-            batch=window_batch,
+            batch=rung.batch,
             mirror=mirror_axes(metadata) if tta else (),
-            device=device,
-            precision=precision,
+            device=rung.device,
+            precision=rung.precision,
             skip_empty=case.empty_is_background,
             map_bytes=4 * int(np.prod(case.source_grid.size)),
             progress=None if progress is None else report,
+            course=course,
         )
+        return result
+
+    ladder = rungs(device, precision, window_batch) if fall_back else [Rung(device, precision, window_batch)]
+    training = network.training
+    network.eval()
+    try:
+        rung, result = descend(compute, ladder, warnings, None if progress is None else partial(report, 0.0))
     finally:
         network.train(training)
+    course.phase = RESTORING
     segmentation = _collect(case, metadata, result, warnings)
-    segmentation.backend = chosen_backend(device)
+    segmentation.backend = chosen_backend(rung.device)
+    segmentation.device = str(rung.device)
+    segmentation.precision = rung.precision
+    segmentation.window_batch = rung.batch
+    segmentation.windows = course.windows
+    segmentation.compute_seconds = course.seconds
     segmentation.seconds = time.perf_counter() - began
+    course.phase = DONE
     if progress is not None:
         progress(1.0, "done")
     return segmentation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from segmamba.errors import UserError
@@ -15,6 +17,17 @@ def available_devices() -> list[str]:
     if torch.backends.mps.is_available():
         names.append("mps")
     return [*names, "cpu"]
+
+
+def device_title(name: str | torch.device) -> str:
+    """What a device is called where people choose it: ``NVIDIA H200``, ``Apple GPU``, ``Processor (8 cores)``."""
+    device = torch.device(name)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"Processor ({cores} core{'s' if cores > 1 else ''})"
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:

@@ -5,9 +5,10 @@ Inference and training prepare their cases by these functions, so that a network
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,17 @@ import SimpleITK as sitk
 from segmamba import images as files
 from segmamba.errors import UserError
 from segmamba.grid import Grid, grid_with_spacing, warn
+from segmamba.inference.course import PREPARING, READING
 from segmamba.inference.normalisation import apply_scale, scale_of
 from segmamba.inference.roi import Box, parse_roi
 from segmamba.metadata import Metadata
 
 Source = sitk.Image | str | Path
 
+# The most voxels that an image may have at the model's spacing: four terabytes for each channel.
+_MOST_VOXELS = 1e12
+# Metadata of an image in memory that tell what messages call it.
+NAME_KEY = "segmamba.name"
 # Spacings that agree to this part are the same spacing: headers round, and resampling blurs for nothing.
 _SAME_SPACING = 1e-3
 # How far, as a factor, an image's extent may leave the expected range before it is worth a warning.
@@ -69,6 +75,7 @@ def prepare(
     roi: str | Path | Sequence[Sequence[int]] | None = None,
     series: str | Sequence[str] | None = None,
     keep_image: bool = False,
+    step: Callable[[str, int], None] | None = None,
 ) -> Prepared:
     """Brings the images of one case to the network's input.
 
@@ -82,6 +89,8 @@ def prepare(
         roi: See :func:`segmamba.inference.roi.parse_roi`; half a patch around it is kept as context.
         series: DICOM series to read; several are those of the images that are DICOM folders, in their order.
         keep_image: Keep the first image.
+        step: Called with ``reading`` or ``preparing`` and the image's number, from 0, before either; may raise, which
+            ends the work.
 
     Raises:
         UserError: Wrong number of images, an image that cannot be used, or a wrong region of interest.
@@ -89,6 +98,8 @@ def prepare(
     check_channels(images, metadata)
     check_order(images, metadata, warnings)
     uids = series_of(images, series)
+    step = step or (lambda phase, n: None)
+    step(READING, 0)
     # An image whose axes are not quite perpendicular is squared to be worked on; its mask still fits it exactly.
     first, stored_grid = _load(images[0], metadata, 0, uids[0], warnings)
     source_grid = Grid.of(first)
@@ -102,12 +113,16 @@ def prepare(
     box = _oriented_box(voxels, oriented_grid, axes, flips)
     crop = _model_box(box, oriented_grid, grid, metadata.patch) if roi is not None else _whole(grid)
     cropped = _shifted(grid, crop)
+    _check_size(grid, source_grid, _name(images[0], metadata, 0))
 
     array = np.empty((len(images), *reversed(cropped.size)), dtype=np.float32)
     inside = tuple(slice(*pair) for pair in reversed(crop))
     for n, channel in enumerate(metadata.channels):
+        if n:
+            step(READING, n)
         image = first if n == 0 else _load(images[n], metadata, n, uids[n], warnings)[0]
         first = None
+        step(PREPARING, n)
         own = Grid.of(image)
         if n and not own.same_as(source_grid) and not own.oriented(metadata.orientation)[0].same_as(oriented_grid):
             name = _name(images[n], metadata, n)
@@ -261,6 +276,8 @@ def _load(
 def _name(source: Source, metadata: Metadata, n: int) -> str:
     if isinstance(source, (str, Path)):
         return str(source)
+    if isinstance(source, sitk.Image) and source.HasMetaDataKey(NAME_KEY):
+        return f"{source.GetMetaData(NAME_KEY)} ({metadata.channels[n].name})"
     return f"image {n + 1} ({metadata.channels[n].name})"
 
 
@@ -296,6 +313,19 @@ def _model_box(box: Box, oriented: Grid, grid: Grid, patch: Sequence[int]) -> Bo
         low = min(max(low, 0), grid.size[n] - 1)
         crop.append((low, max(min(high, grid.size[n]), low + 1)))
     return tuple(crop)
+
+
+def _check_size(grid: Grid, source_grid: Grid, name: str) -> None:
+    """Refuses what no computer holds, which a spacing in wrong units leads to."""
+    size = [
+        extent * mm / new for extent, mm, new in zip(source_grid.size, source_grid.spacing, grid.spacing, strict=True)
+    ]
+    if math.prod(size) > _MOST_VOXELS:
+        spacing = " x ".join(f"{mm:g}" for mm in source_grid.spacing)
+        raise UserError(
+            f"{name}: with its spacing of {spacing} mm it has {math.prod(size):.0e} voxels at the model's; "
+            "is it in other units than millimetres? Correct it"
+        )
 
 
 def _whole(grid: Grid) -> Box:

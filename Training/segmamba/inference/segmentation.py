@@ -32,6 +32,11 @@ class Segmentation:
             of a model without regions.
         uncertainty: Normalised entropy in [0, 1], float32, on the first image's grid if asked for.
         image: The first image on its own grid if asked for; values that were no numbers are replaced.
+        device: Where it was computed: another than asked for where that had not enough memory.
+        precision: ``fp32``, ``bf16`` or ``fp16``, likewise.
+        window_batch: Windows in one call of the network, likewise.
+        windows: Windows that the network ran on.
+        compute_seconds: Time in the network for all of them.
     """
 
     labels: sitk.Image
@@ -46,6 +51,11 @@ class Segmentation:
     probabilities: np.ndarray | None = None
     uncertainty: sitk.Image | None = None
     image: sitk.Image | None = None
+    device: str = ""
+    precision: str = ""
+    window_batch: int = 1
+    windows: int = 0
+    compute_seconds: float = 0.0
 
     def save(self, path: str | Path) -> None:
         """Writes the mask; ``.seg.nrrd`` keeps names, colours, terminology and overlapping regions.

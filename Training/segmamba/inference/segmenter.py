@@ -11,7 +11,9 @@ from torch import nn
 
 from segmamba.errors import UserError
 from segmamba.inference.case import segment_case
+from segmamba.inference.course import Course
 from segmamba.inference.devices import resolve_device, resolve_precision
+from segmamba.inference.memory_ladder import CPU, memory_full, place, sentence
 from segmamba.inference.segmentation import Segmentation
 from segmamba.inference.window import Progress
 from segmamba.metadata import Metadata
@@ -38,7 +40,8 @@ class Segmenter:
         window_batch: Windows in one call of the network; more fill a large graphics card better.
 
     Attributes:
-        network, metadata, device, precision: What runs, and where.
+        network, metadata, device, precision: What runs, and where.  After a case for which the device's memory did not
+            suffice, the network lies on the processor; the next call takes it to the device again.
 
     Raises:
         UserError: There is no such model or device, or the weights do not fit the network.
@@ -93,8 +96,14 @@ class Segmenter:
         self.tta = tta
         self.overlap = overlap
         self.window_batch = window_batch
-        # Convolutions in half precision are several times faster with channels last, on CPUs and on GPUs.
-        self.network = network.to(device, memory_format=torch.channels_last_3d).eval()
+        self.network = network.eval()
+        try:
+            place(network, device)
+        except RuntimeError as error:
+            if not memory_full(error) or device == CPU:
+                raise
+            # Every call tries the device again before it takes the processor.
+            place(network, CPU)
 
     def __call__(
         self,
@@ -105,8 +114,12 @@ class Segmenter:
         uncertainty: bool = False,
         series: str | Sequence[str] | None = None,
         keep_image: bool = False,
+        course: Course | None = None,
     ) -> Segmentation:
         """Segments one case.
+
+        Where the device's memory does not suffice, smaller batches of windows are tried, then the processor, which is
+        a warning of the result.
 
         Args:
             images: A path or SimpleITK image, or a list of them: the channels in the model's order.
@@ -117,9 +130,10 @@ class Segmenter:
             series: UID of the DICOM series to read from a folder that holds several; where several of the images are
                 DICOM folders, one for each of these, in their order.
             keep_image: Keep the first image, for a picture of it.
+            course: Told how far the case is.
 
         Raises:
-            UserError: The images do not fit the model, or cannot be used.
+            UserError: The images do not fit the model, or cannot be used; OutOfMemory where nothing fits into memory.
         """
         if isinstance(images, (str, Path, sitk.Image)):
             images = [images]
@@ -139,12 +153,13 @@ class Segmenter:
                 progress=progress,
                 series=series,
                 keep_image=keep_image,
+                fall_back=True,
+                course=course,
             )
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"--device {self.device} has not enough memory for model {self.metadata.name}; use --precision bf16 or "
-                "--device cpu, or close other programs that use it"
-            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if not memory_full(error):
+                raise
+            raise sentence(error, self.device, self.metadata.name) from error
 
 
 def load_network(bundle) -> nn.Module:

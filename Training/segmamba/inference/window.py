@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from segmamba.inference.course import RESTORING, Course
 from segmamba.inference.ring import FileRing, MemoryRing
 
 Size = tuple[int, int, int]
@@ -147,6 +148,7 @@ def slide(
     skip_empty: bool = False,
     map_bytes: int | None = None,
     progress: Progress | None = None,
+    course: Course | None = None,
 ) -> None:
     """Runs a network over a volume and hands finished planes of blended probabilities to a consumer.
 
@@ -170,6 +172,7 @@ def slide(
         map_bytes: One class's float32 map at full resolution, which the memory is measured against; the volume's own
             when None.
         progress: Called with the fraction done and a message before every batch; may raise, which ends the work.
+        course: Gets the number of windows, and the time that the network takes for them.
 
     Raises:
         ValueError: The network gives another number of channels than ``classes``.
@@ -177,13 +180,29 @@ def slide(
     """
     device = torch.device(device)
     layout = plan(array.shape[1:], patch, overlap)
+    course = course or Course()
+    course.planned = layout.count
     weights = importance(patch, device)
     corners = itertools.product(*layout.starts)
     windows = _probabilities(
-        network, array, layout, corners, classes, regions, batch, mirror, device, precision, skip_empty, progress
+        network,
+        array,
+        layout,
+        corners,
+        classes,
+        regions,
+        batch,
+        mirror,
+        device,
+        precision,
+        skip_empty,
+        progress,
+        course,
     )
     if layout.count == 1:
-        consumer.ready(_Whole(next(windows)[1], layout), layout.size[0])
+        values = next(windows)[1]
+        course.phase = RESTORING
+        consumer.ready(_Whole(values, layout), layout.size[0])
         if progress is not None:
             progress(1.0, "all windows done")
         return
@@ -223,6 +242,7 @@ def _probabilities(
     precision: str,
     skip_empty: bool,
     progress: Progress | None,
+    course: Course,
 ) -> Iterator[tuple[Size, torch.Tensor]]:
     """Each window's start and probabilities (d, h, w, classes), in the order of the corners."""
     run = _Runner(network, classes, regions, mirror, precision)
@@ -235,8 +255,10 @@ def _probabilities(
         found: dict[int, torch.Tensor] = {}
         if full:
             inputs = torch.from_numpy(np.stack([windows[n] for n in full])).to(device)
-            found = dict(zip(full, run(inputs).unbind(0), strict=True))
+            with course.running(len(full), device):
+                found = dict(zip(full, run(inputs).unbind(0), strict=True))
             del inputs
+        course.empty += len(group) - len(full)
         del windows
         for n, corner in enumerate(group):
             values = found.pop(n, None)
@@ -247,6 +269,7 @@ def _probabilities(
             yield corner, values
             del values
         done += len(group)
+    course.phase = RESTORING
     if progress is not None:
         progress(1.0, "all windows done")
 

@@ -1,0 +1,1 @@
+"""What the worker process is made of: its protocol, its queue, its warm model, volumes in and out."""
