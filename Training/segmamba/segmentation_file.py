@@ -23,11 +23,9 @@ from segmamba.atomic import replacing
 from segmamba.errors import UserError
 from segmamba.grid import Grid
 from segmamba.image_reading import read_volumes
+from segmamba.terminology import terminology_entry
 
 _TYPES = ((np.dtype("<u1"), "unsigned char"), (np.dtype("<u2"), "unsigned short"), (np.dtype("<u4"), "unsigned int"))
-# Slicer's own lists, in which it looks for the entries.
-_CATEGORIES = "Segmentation category and type - 3D Slicer General Anatomy list"
-_ANATOMY = "Anatomic codes - DICOM master list"
 
 
 def write_segmentation_nrrd(
@@ -142,36 +140,6 @@ def layers_of(regions: np.ndarray, count: int) -> list[int]:
     return layers
 
 
-def terminology_entry(terminology: dict | None) -> str:
-    """Slicer's text of a standard terminology.
-
-    It reads list~category~type~modifier~list~region~modifier, every code as scheme^value^meaning.
-
-    Args:
-        terminology: "category", "type", "type_modifier", "anatomic_region" and "anatomic_region_modifier", each a
-            dict of CodingSchemeDesignator, CodeValue and CodeMeaning, or None; and "context" and
-            "anatomic_context", the names of the lists.
-    """
-    if not terminology:
-        return ""
-
-    def code(key: str) -> str:
-        entry = terminology.get(key) or {}
-        return "^".join(_safe(entry.get(f, "")) for f in ("CodingSchemeDesignator", "CodeValue", "CodeMeaning"))
-
-    return "~".join(
-        [
-            _safe(terminology.get("context") or _CATEGORIES),
-            code("category"),
-            code("type"),
-            code("type_modifier"),
-            _safe(terminology.get("anatomic_context") or _ANATOMY),
-            code("anatomic_region"),
-            code("anatomic_region_modifier"),
-        ]
-    )
-
-
 def _header(grid: Grid, kind: str, layers: int, segments: Sequence[Any], layer_of: list[int]) -> str:
     """The text before the voxels; ``layers`` is 0 where there is no axis of layers."""
     columns = (np.reshape(grid.direction, (3, 3)) * grid.spacing).T.tolist()
@@ -225,8 +193,3 @@ def _vector(values: Sequence[float]) -> str:
 def _escaped(text: str) -> str:
     """A value as NRRD wants it: one line, backslashes doubled."""
     return str(text).replace("\\", "\\\\").replace("\r", " ").replace("\n", "\\n")
-
-
-def _safe(text: str) -> str:
-    """A part of a terminology entry without the characters that part it from the next."""
-    return str(text).translate(str.maketrans("~^|", "---"))

@@ -13,7 +13,7 @@ from segmamba.networks.mixer import Mamba
 from segmamba.networks.norms import GroupNorm
 
 _GROUPS = 8  # of every group norm, as published
-_PIECE = 8_192  # tokens that a layer computes at a time in inference, a multiple of 32: they stay in the cache
+_PIECE = 16_384  # tokens that a layer computes at a time in inference, a multiple of 32: they stay in the cache
 
 
 class RVMLayer(nn.Module):
@@ -43,10 +43,20 @@ class RVMLayer(nn.Module):
         for first in range(0, tokens.shape[1], _PIECE):
             last, lead = min(first + _PIECE, tokens.shape[1]), min(first, self.mamba.d_conv - 1)
             piece = tokens[:, first - lead : last]
-            mixed = advance(self.norm(piece), lead) + self.skip_scale * piece[:, lead:]
-            mixed = self.proj(self.norm(mixed))
+            mixed = advance(self.norm(piece), lead)
+            # In place where the types allow it: no tensor in between.
+            add = mixed.addcmul_ if mixed.dtype == piece.dtype else mixed.addcmul
+            normed = self.norm(add(piece[:, lead:], self.skip_scale))
             if out is None:
-                shape = *tokens.shape[:2], mixed.shape[2]
+                shape = *tokens.shape[:2], self.proj.out_features
+                plain = normed.dtype == self.proj.weight.dtype and not torch.is_autocast_enabled(normed.device.type)
+                whole = plain and tokens.shape[0] == 1
+                out = empty(*shape) if whole else None
+            if whole:
+                torch.addmm(self.proj.bias, normed[0], self.proj.weight.t(), out=out[0, first:last])
+                continue
+            mixed = self.proj(normed)
+            if out is None:
                 out = empty(*shape) if mixed.dtype == torch.float32 else mixed.new_empty(shape)
             out[:, first:last] = mixed
         return out

@@ -11,8 +11,9 @@ from segmamba.scan.cpu.scan import places, splits
 from segmamba.scan.cpu.sizes import CHUNK, LANES, TILE
 from segmamba.scan.orders import Order
 
-# Floats of a span's channels: with its projection and gradients it stays in the second-level cache.
+# Floats of a span's channels for each thread: with its projection and gradients it stays in the second-level cache.
 _SPAN = 196_608
+_MOST = 4  # so many threads' worth: more saves next to nothing
 
 
 def row_of(tensor: Tensor, row: int) -> int:
@@ -30,12 +31,12 @@ class Spans:
         self.batch, self.length, self.channels, self.lead = batch, length, channels, lead
         self.blocks = -(-channels // LANES)
         self.padded = self.blocks * LANES
-        tokens = _SPAN // (self.padded * batch) // TILE * TILE
+        self.workers = max(1, torch.get_num_threads())
+        tokens = _SPAN * min(self.workers, _MOST) // (self.padded * batch) // TILE * TILE
         self.step = max(TILE, min(tokens, -(-length // TILE) * TILE))
         self.starts = range(0, length, self.step)
         self.chunks = -(-length // CHUNK)
         self.bounds = splits(batch * self.blocks)
-        self.workers = max(1, torch.get_num_threads())
         self.u = empty(batch, self.step, self.padded)
         self.projected = empty(batch, self.step, wide)
         self.places = [places() for _ in range(self.workers)]
