@@ -26,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=str(Path(__file__).resolve().parents[1] / ".." / "shared"),
         help="folder with golden files and real cases; tests that need it are skipped where it is missing",
     )
+    parser.addoption(
+        "--slicer-source",
+        default=None,
+        help="a checkout of 3D Slicer's sources: its own Python files and macros are used in place of the stand-ins",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import os
 import platform
 import sys
 
-_REQUIRED = ("torch", "numpy", "monai", "SimpleITK", "safetensors", "msgspec")
-PACKAGES = (*_REQUIRED, "numba", "triton", "mamba-ssm", "causal-conv1d")
+_REQUIRED = ("torch", "numpy", "SimpleITK", "safetensors", "platformdirs")  # to segment; training takes more
+PACKAGES = (*_REQUIRED, "monai", "msgspec", "numba", "triton", "mamba-ssm", "causal-conv1d")
 
 
 def examine() -> dict:
