@@ -1,0 +1,1 @@
+"""The parts of the panel, one file for each section that the user sees; they get the logic and the widgets given."""
