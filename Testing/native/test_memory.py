@@ -65,6 +65,13 @@ def test_no_more_than_the_limit_is_kept_and_the_oldest_goes_first(pool):
     assert kept == sizes[-3:]
 
 
+def test_what_is_kept_can_be_given_back(pool):
+    tensor = empty(NUMEL)
+    del tensor
+    memory.release()
+    assert pool.take(NUMEL) is None
+
+
 def test_small_and_huge_tensors_are_not_kept(pool):
     for numel in (8, memory._LIMIT // 4):
         tensor = empty(numel)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from segmamba.benchmark.peers import NAMES
+from segmamba.commands.demo import MODEL, SEED
 from segmamba.commands.output import add_json, add_progress, print_json, print_table, progress_shown, say
 from segmamba.errors import UserError
 
@@ -14,12 +15,15 @@ _NETWORKS = """Count and measure the networks of this package and MONAI's: param
 counted, seconds and peak memory of a forward and of a training step, in float32 and bf16 and in both memory layouts.
 Everything takes about 45 minutes on two cores with AMX, of which 4x128 takes two thirds; --count-only a minute. Nothing
 else should run meanwhile."""
+_SEGMENT = """Measure a case from the request to its files: the demo's phantom through the process that serves 3D
+Slicer, cold and warm, and by the command `segmamba segment`, with the network's own seconds beside. About half a minute
+a round on two cores. Nothing else should run meanwhile."""
 _SHAPES, _QUICK_SHAPES = ["4x128", "1x96"], ["1x64:2"]
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
     """Adds the sub-command with its own sub-commands."""
-    parser = commands.add_parser("bench", help="measure: scan, networks", allow_abbrev=False)
+    parser = commands.add_parser("bench", help="measure: scan, networks, segment", allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     scan = actions.add_parser("scan", help="the selective scan against its goals", description=_SCAN)
     _add_common(scan, repeats=7)
@@ -43,6 +47,11 @@ def add_parser(commands) -> argparse.ArgumentParser:
     )
     networks.add_argument(
         "--steps", type=int, default=100, metavar="N", help="of the short training in place of --model (default 100)"
+    )
+    segment = actions.add_parser("segment", help="a case through the worker and by the command", description=_SEGMENT)
+    _add_common(segment, repeats=3)
+    segment.add_argument(
+        "--model", default=MODEL, metavar="NAME|FOLDER|ZIP", help=f"one of the phantom's channels (default {MODEL})"
     )
     return parser
 
@@ -78,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         from segmamba.inference.devices import resolve_device
 
         resolve_device("cuda")
-    return _scan(options) if options.action == "scan" else _networks(options)
+    return {"scan": _scan, "networks": _networks, "segment": _segment}[options.action](options)
 
 
 def _scan(options: argparse.Namespace) -> int:
@@ -168,6 +177,31 @@ def _networks(options: argparse.Namespace) -> int:
         say()
     for claim in document["claims"]:
         say(f"{claim['network']}: {claim['claim']} ({claim['source']}). Here: {claim['here']}. {claim['remark']}")
+    _tell(paths)
+    return 0
+
+
+def _segment(options: argparse.Namespace) -> int:
+    from segmamba.benchmark.segment_bench import check_model, run_segment
+    from segmamba.benchmark.segment_report import GOAL_HEADINGS, HEADINGS, case, draw, goal_rows, markdown, time_rows
+
+    check_model(options.model)
+    write = _writer(options, "segment", part=options.model != MODEL)
+    repeats = 1 if options.quick else options.repeats
+    with progress_shown(options.progress) as report:
+        document = run_segment(
+            options.model, SEED, options.threads, repeats, options.device, options.quick, progress=report
+        )
+    paths = write(document, markdown(document), draw)
+    if options.json:
+        print_json(document)
+        return 0
+    say(f"{case(document)}\n")
+    print_table([list(HEADINGS), *time_rows(document)], right=(1, 2, 3))
+    say()
+    print_table([list(GOAL_HEADINGS), *goal_rows(document)], right=(1,))
+    for problem in document["problems"]:
+        say(problem)
     _tell(paths)
     return 0
 

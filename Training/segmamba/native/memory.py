@@ -65,6 +65,11 @@ class Pool:
         finally:
             self._lock.release()
 
+    def release(self) -> None:
+        """Frees all blocks."""
+        with self._lock:
+            self._blocks, self._size = [], 0
+
     def renew(self) -> None:
         """In a forked child: the lock may be held by a thread that does not exist there."""
         self._lock = threading.Lock()
@@ -85,6 +90,11 @@ def _fresh(numel: int) -> torch.Tensor:
         last = (block.data_ptr() + size) // _HUGE * _HUGE
         advise(first, last - first, _MADV_HUGEPAGE)
     return block
+
+
+def release() -> None:
+    """Gives back what is kept for the next tensors; it never is more than 64 MiB."""
+    _pool.release()
 
 
 def empty(*shape: int) -> torch.Tensor:

@@ -45,7 +45,8 @@ class RVMLayer(nn.Module):
             piece = tokens[:, first - lead : last]
             mixed = advance(self.norm(piece), lead)
             # In place where the types allow it: no tensor in between.
-            add = mixed.addcmul_ if mixed.dtype == piece.dtype else mixed.addcmul
+            alike = mixed.dtype == piece.dtype == self.skip_scale.dtype
+            add = mixed.addcmul_ if alike else mixed.float().addcmul_
             normed = self.norm(add(piece[:, lead:], self.skip_scale))
             if out is None:
                 shape = *tokens.shape[:2], self.proj.out_features
