@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow lint pictures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/segmamba demo -o demo
@@ -15,6 +15,9 @@ test: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+pictures: $(VENV)/.installed
+	$(BIN)/python Testing/pictures.py -o Resources/Screenshots
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

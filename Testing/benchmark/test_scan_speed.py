@@ -65,7 +65,7 @@ def test_the_share_and_the_whole_of_a_small_network():
     values = scan_network.share(32, SMALL, 1)
     assert 0 < values["share"] < 1 and values["mixers_seconds"] < values["seconds"]
     values = scan_network.whole(16, SMALL, 1)
-    assert values["ratio"] > 0 and values["difference"] < 1e-3
+    assert values["ratio"] > 0 and values["published"] > 0 and values["difference"] < 1e-3
 
 
 def test_the_start_of_a_scan_takes_time():

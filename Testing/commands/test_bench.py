@@ -56,9 +56,29 @@ def test_counting_alone_measures_nothing(done, tmp_path):
     assert (tmp_path / "networks.png").read_bytes().startswith(PNG)
 
 
+def test_a_case_is_measured_through_the_worker_and_by_the_command(done, tiny_regions, tmp_path):
+    out = done("bench", "segment", "--quick", "--model", tiny_regions, "--threads", "1", "-o", tmp_path)
+    assert "worker, second job" in out and "`segmamba segment`" in out
+    assert out.splitlines()[-3:] == [str(tmp_path / f"segment-quick.{suffix}") for suffix in ("md", "json", "png")]
+    document = json.loads((tmp_path / "segment-quick.json").read_text())
+    first, second, command = document["measurements"]
+    assert first["loaded"] and not second["loaded"] and second["seconds"] < first["seconds"]
+    for job in (first, second):
+        assert 0 < job["compute_seconds"] < job["worker_seconds"] < job["seconds"] and job["windows"] > 1
+        assert job["rest"] == pytest.approx(job["seconds"] - job["compute_seconds"])
+    assert command["seconds"] > command["case_seconds"] > 0 and document["problems"] == []
+    assert [row["verdict"] for row in document["rows"]] == ["", ""]  # of small sizes none
+    text = (tmp_path / "segment-quick.md").read_text()
+    assert "| worker, second job: all that is in memory |" in text and "20 x 24 x 20 voxels of 4 x 4 x 4 mm" in text
+    assert (tmp_path / "segment-quick.png").read_bytes().startswith(PNG)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["segment", "--repeats", "0"], ["--repeats"]),
+        (["segment", "--model", "nothing"], ["nothing"]),
+        (["segment", "--model", "hippocampus-lightmunet"], ["--model hippocampus-lightmunet", "T1Gd"]),
         (["scan", "--threads", "0"], ["--threads", "0"]),
         (["scan", "--threads", "9999"], ["--threads", "9999"]),
         (["scan", "--repeats", "0"], ["--repeats"]),
@@ -78,7 +98,7 @@ def test_wrong_options_are_refused(refused, arguments, words):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
-@pytest.mark.parametrize("action", ["scan", "networks"])
+@pytest.mark.parametrize("action", ["scan", "networks", "segment"])
 def test_a_card_that_is_not_here_is_refused(refused, action):
     refused(["bench", action, "--device", "cuda"], "--device cuda", "cpu")
 

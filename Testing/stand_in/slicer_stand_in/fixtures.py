@@ -5,15 +5,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from . import core
-
-MODULE = Path(__file__).resolve().parents[3] / "SegMambaSlicer" / "SegMambaSlicer.py"
 
 
 def _needs(available: bool, missing: str) -> None:
@@ -65,17 +61,6 @@ def application(started_application: Any) -> Iterator[Any]:
 @pytest.fixture
 def panel_module(application: Any) -> Any:
     """SegMambaSlicer.py, loaded as Slicer does: `.module` (C++ side), `.source`, `.widget`, `.logic`, `.ui`."""
-    import slicer
+    from .user import open_panel
 
-    from . import modules
-
-    module = modules.load(MODULE)
-    application.startupCompleted.emit()
-    widget = slicer.util.getModuleWidget(module.name)
-    return SimpleNamespace(
-        module=module,
-        source=sys.modules[module.name],
-        widget=widget,
-        logic=slicer.util.getModuleLogic(module.name),
-        ui=getattr(widget, "ui", None),
-    )
+    return open_panel(application)

@@ -39,6 +39,7 @@ def slice_view(
     orientation: str = "Axial",
     at: tuple[float, float, float] | None = None,
     size: tuple[int, int] = (600, 600),
+    width_mm: float | None = None,
 ) -> Path:
     """Writes a PNG of a slice through a volume, with the segmentations, models and markups that lie in it.
 
@@ -48,6 +49,7 @@ def slice_view(
         orientation: "Axial", "Sagittal" or "Coronal".
         at: RAS point in mm that the slice goes through; the volume's centre by default.
         size: width and height in pixels.
+        width_mm: what is seen of it from left to right, around the volume's centre; all of it by default.
     """
     import slicer
     import vtk
@@ -63,6 +65,8 @@ def slice_view(
     logic.GetSliceCompositeNode().SetBackgroundVolumeID(background.GetID())
     node.SetMappedInLayout(1)
     logic.FitSliceToVolume(background, *size)
+    if width_mm is not None:
+        node.SetFieldOfView(width_mm, width_mm * size[1] / size[0], node.GetFieldOfView()[2])
     if at is None:
         bounds = [0.0] * 6
         background.GetRASBounds(bounds)
@@ -94,14 +98,18 @@ def three_d_view(
     size: tuple[int, int] = (600, 600),
     direction: tuple[float, float, float] = (0.6, 1.0, 0.35),
     background: tuple[float, float, float] = (0.75, 0.76, 0.91),
+    zoom: float = 1.0,
+    around: tuple[float, float, float] | None = None,
 ) -> Path:
-    """Writes a PNG of all that is visible in 3D: closed surfaces of segmentations, models, markups.
+    """Writes a PNG of all that is visible in 3D: closed surfaces of segmentations, models, markups, slices.
 
     Args:
         path: the PNG file.
         size: width and height in pixels.
         direction: from where the camera looks, in RAS.
         background: colour.
+        zoom: into the middle; 1: all that is visible is seen.
+        around: RAS point in mm in the middle; that of all that is visible by default.
     """
     import slicer
 
@@ -125,6 +133,11 @@ def three_d_view(
         camera.SetPosition(*(middle + step * 500 for middle, step in zip(centre, direction, strict=True)))
         camera.SetViewUp(0, 0, 1)
         renderer.ResetCamera()
+        if around is not None:
+            shift = [to - middle for to, middle in zip(around, camera.GetFocalPoint(), strict=True)]
+            camera.SetPosition(*(at + by for at, by in zip(camera.GetPosition(), shift, strict=True)))
+            camera.SetFocalPoint(*around)
+        camera.Zoom(zoom)
         renderer.ResetCameraClippingRange()
         return _write(window, path)
     finally:

@@ -22,6 +22,7 @@ def materialised_scan(u, delta, A, B, C, D, z, delta_bias, unbind: bool) -> Tens
         A: (channels, state).
         B, C: (batch, state, length).
         D, delta_bias: (channels,).
+        z: As u; None leaves out the gate.
         unbind: Take the tokens apart before the loop: without it the backward is quadratic in the length, since the
             gradient of each slice is a whole tensor of zeros.
 
@@ -41,7 +42,8 @@ def materialised_scan(u, delta, A, B, C, D, z, delta_bias, unbind: bool) -> Tens
         for t in range(u.shape[2]):
             h = decays[:, :, t] * h + inputs[:, :, t]
             outputs.append(torch.einsum("bdn,bn->bd", h, C[:, :, t]))
-    return (torch.stack(outputs, 2) + u * D[:, None]) * F.silu(z)
+    out = torch.stack(outputs, 2) + u * D[:, None]
+    return out if z is None else out * F.silu(z)
 
 
 def plain_mixer(module: Mamba, h: Tensor, scan: Callable[..., Tensor], reorder: bool = True) -> Tensor:
@@ -89,6 +91,11 @@ def _order(direction: int, length: int, nslices: int | None, device: torch.devic
 def reference_scan(u, delta, A, B, C, D, delta_bias) -> Tensor:
     """The definition, as ``plain_mixer`` calls it."""
     return selective_scan(u, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=True, backend="reference")
+
+
+def published_scan(u, delta, A, B, C, D, delta_bias) -> Tensor:
+    """``materialised_scan``, likewise."""
+    return materialised_scan(u, delta, A, B, C, D, None, delta_bias, unbind=False)
 
 
 @contextmanager

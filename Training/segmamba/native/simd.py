@@ -12,6 +12,11 @@ from numba.extending import intrinsic, models, register_model
 from segmamba.native import simd_code as code
 from segmamba.native.simd_code import LANES
 
+# Of every function of the kernels: they raise nothing, and only one another calls them, neither Python nor C.
+OPTIONS = {
+    "nogil": True, "error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+}  # fmt: skip
+
 
 class Float32x16(types.Type):
     """numba's type of one vector."""

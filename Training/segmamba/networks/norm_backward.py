@@ -8,14 +8,12 @@ on the voxel taken together.
 import numpy as np
 from numba import njit
 
-from segmamba.native.simd import add, bf16s, floats, fma, load, prefetch, zero
+from segmamba.native.simd import OPTIONS, add, bf16s, floats, fma, load, prefetch, zero
 from segmamba.native.simd_norm import add_wide, difference, double_of_bits, doubles, leaky_gradient, read, write
 from segmamba.networks.norm_modes import AHEAD, BEFORE, LANES, SHORT, TILE
 
-_options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
-
-@njit(**_options)
+@njit(**OPTIONS)
 def _gradient(v, offset, scale, y, i, ahead, mode, slope, g, lanes):
     """The gradient before the activation; v is x - mean, or with ``BEFORE`` the output stands in y."""
     if mode == BEFORE:
@@ -24,7 +22,7 @@ def _gradient(v, offset, scale, y, i, ahead, mode, slope, g, lanes):
     return leaky_gradient(g, fma(v, scale, offset), slope)
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def gradient_sums_range(
     channels, padded, first, last, mode, slope, normed, x, at, stride, table, r, r_at, r_stride, r_table, y, dy, y_at,
     sums,
@@ -52,7 +50,7 @@ def gradient_sums_range(
                 add_wide(sums, 2 * padded + c, sr)
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def gradient_range(
     channels, padded, first, last, mode, slope, normed, x, at, stride, table, back, r, r_at, r_stride, r_back,
     y, dy, y_at, dx, dr,
@@ -80,7 +78,7 @@ def gradient_range(
                     write(dr, i, g, lanes)
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def fill_tables(
     batch, tokens, channels, padded, groups, workers, which, sums, weight, table, rstd, rest, back, gradients
 ):

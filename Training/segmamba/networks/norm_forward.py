@@ -20,14 +20,12 @@ from math import sqrt
 import numpy as np
 from numba import njit
 
-from segmamba.native.simd import add, bf16s, floats, fma, load, load_lanes, prefetch, zero
+from segmamba.native.simd import OPTIONS, add, bf16s, floats, fma, load, load_lanes, prefetch, zero
 from segmamba.native.simd_norm import add_moments, difference, double_of_bits, doubles, leaky, read, write
 from segmamba.networks.norm_modes import AFTER, AHEAD, LANES, PLAIN, SHORT, TILE
 
-_options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
-
-@njit(**_options)
+@njit(**OPTIONS)
 def moments_range(channels, padded, first, last, x, at, stride, origin, sums):
     """Adds the tokens' sums about ``origin`` (channels) to ``sums``: (2, padded) float64, of x and of x squared."""
     for start in range(first, last, TILE):
@@ -53,7 +51,7 @@ def moments_range(channels, padded, first, last, x, at, stride, origin, sums):
             add_moments(sums, c, padded + c, stop - start, shift, base, add(s0, s1), add(q0, q1))
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def apply_range(channels, padded, first, last, mode, slope, x, at, stride, table, r, r_at, r_stride, r_table, y, y_at):
     """The tokens' output; ``y`` is dense and may be x's own memory, ``r_table`` makes r'."""
     for start in range(first, last, SHORT):
@@ -77,7 +75,7 @@ def apply_range(channels, padded, first, last, mode, slope, x, at, stride, table
                 write(y, y_at + t * channels + c, v, lanes)
 
 
-@njit(**_options)
+@njit(**OPTIONS)
 def fill_tables(batch, tokens, channels, padded, groups, workers, eps, origin, sums, weight, bias, table, rstd, rest):
     """Fills ``table`` (batch, 3, padded) from the workers' ``sums`` (workers, batch, 2, padded).
 

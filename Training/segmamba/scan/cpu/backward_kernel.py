@@ -5,6 +5,7 @@ from numba import njit
 
 from segmamba.native.simd import (
     LANES,
+    OPTIONS,
     add,
     copy_four,
     exp2_product,
@@ -24,7 +25,7 @@ from segmamba.native.simd import (
     sum_rows,
     zero,
 )
-from segmamba.scan.cpu.forward_kernel import OPTIONS, read_steps
+from segmamba.scan.cpu.forward_kernel import read_steps
 from segmamba.scan.cpu.place_kernel import place
 from segmamba.scan.cpu.sizes import CHUNK
 

@@ -9,6 +9,7 @@ from numba import njit
 
 from segmamba.native.simd import (
     LANES,
+    OPTIONS,
     add,
     fma,
     load,
@@ -25,11 +26,10 @@ from segmamba.scan.cpu.place_kernel import place
 from segmamba.scan.cpu.product_kernel import multiply
 from segmamba.scan.cpu.sizes import TAPS, TILE
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 _BEFORE = TAPS - 1
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _locate(places, start, stop, order):
     """The places of the tokens from three before ``start`` to ``stop``; -1 before the sequence, which reads zeros."""
     begin, total, backwards, run, full, rest, lowest = order
@@ -38,7 +38,7 @@ def _locate(places, start, stop, order):
         places[i] = place(t, total, backwards, run, full, rest) if t >= lowest else -(1 << 62)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _read(x, x_half, halves, at, token, spot, lanes):
     if spot == -(1 << 62):
         return zero()
@@ -47,7 +47,7 @@ def _read(x, x_half, halves, at, token, spot, lanes):
     return load_lanes(x, at + spot * token, lanes)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def convolve_range(
     channels, first, last, order, halves, x, x_half, token, weight, bias, u, u_token,
     x_proj, vectors, projected, p_token, places,
@@ -84,7 +84,7 @@ def convolve_range(
             )  # fmt: skip
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def differentiate_range(
     channels, first, last, length, order, halves, x, x_half, token, weight, bias, du, u_token,
     after, before, accumulate, dx, dx_token, sums, scratch, places,

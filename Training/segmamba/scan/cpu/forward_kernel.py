@@ -14,6 +14,7 @@ from numba import njit
 
 from segmamba.native.simd import (
     LANES,
+    OPTIONS,
     add,
     exp2_product,
     flush,
@@ -34,8 +35,6 @@ from segmamba.scan.cpu.sizes import CHUNK
 
 _ROW = LANES
 _PLANE = CHUNK * LANES
-
-OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
 @njit(**OPTIONS)

@@ -2,8 +2,10 @@
 
 from numba import njit
 
+from segmamba.native.simd import OPTIONS
 
-@njit(nogil=True, error_model="numpy", boundscheck=False)
+
+@njit(**OPTIONS)
 def place(t, length, backwards, run, full, rest):
     """The token that an order reads at its step t; for the plain order also before the sequence begins."""
     if backwards:

@@ -1,16 +1,14 @@
 """A small matrix product for the projections of a mixer, which are narrow on one side.
 
-torch's own would do, but each call leaves its threads spinning for milliseconds, on the cores that the scan needs.
+torch's own would do, but each call costs more than such a product.
 """
 
 from numba import njit
 
-from segmamba.native.simd import LANES, add, fma, load, splat_at, store, zero
-
-_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+from segmamba.native.simd import LANES, OPTIONS, add, fma, load, splat_at, store, zero
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def multiply(rows, vectors, depth, a, a_at, a_row, a_depth, b, b_at, b_depth, c, c_at, c_row, fresh):
     """c[i, j] = (if ``fresh``) or += sum over k of a[i, k] b[k, j], j < 16 * vectors.
 
@@ -68,7 +66,7 @@ def multiply(rows, vectors, depth, a, a_at, a_row, a_depth, b, b_at, b_depth, c,
         )
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _multiply_last(rows, j, depth, a, a_at, a_row, a_depth, b, b_at, b_depth, c, c_at, c_row, fresh):
     """``multiply`` for the one vector of columns that begins at ``j``."""
     for i in range(0, rows, 6):

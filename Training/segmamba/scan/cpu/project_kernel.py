@@ -2,15 +2,23 @@
 
 from numba import njit
 
-from segmamba.native.simd import LANES, fma, load_bf16_lanes, load_lanes, mul, sigmoid, store_lanes, sub_from_one
+from segmamba.native.simd import (
+    LANES,
+    OPTIONS,
+    fma,
+    load_bf16_lanes,
+    load_lanes,
+    mul,
+    sigmoid,
+    store_lanes,
+    sub_from_one,
+)
 from segmamba.scan.cpu.backward_kernel import gather
 from segmamba.scan.cpu.product_kernel import multiply
 from segmamba.scan.cpu.sizes import TILE
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
-
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def project_back_range(
     padded, rank, states, worker_part, vectors, rank_vectors, chunks, workers, first, last, skip, partial_b, partial_c,
     u, ddelta, du, projected, dprojected, dt_weight, x_weight, d_dt_weight, d_x_weight,
@@ -51,7 +59,7 @@ def project_back_range(
         )  # fmt: skip
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def gate_back_range(channels, first, last, halves, dout, dout_token, z, z_half, z_token, y, y_token, to, to_token):
     """``to`` = dout SiLU(z), or where there is a y (``y_token`` > 0), dout y SiLU'(z); tokens ``first`` to ``last``."""
     for t in range(first, last):
