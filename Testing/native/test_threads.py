@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +138,26 @@ def test_a_forked_child_does_not_wait_for_threads_that_it_does_not_have(kernels,
         threads.run([sine_plus_twice(kernels, row) for row in rows])
         os._exit(0 if right(rows) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_an_interrupted_caller_still_waits_for_the_others(kernels, monkeypatch):
+    """Their memory would be freed under them."""
+    monkeypatch.setattr(threads, "team", lambda: None)
+    done = []
+    waits = []
+
+    class Slow:
+        def call(self, integers: bytes) -> None:
+            time.sleep(0.3)
+            done.append(integers)
+
+    def interrupted(futures):
+        waits.append(1)
+        if len(waits) == 1:
+            raise KeyboardInterrupt
+        return wait(futures)
+
+    monkeypatch.setattr(threads, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        threads.run([[], [(Slow(), b"a")], [(Slow(), b"b")]])
+    assert sorted(done) == [b"a", b"b"]

@@ -110,7 +110,10 @@ class Worker:
             keep = keep and values["kind"] in ("input", "cancelled")
         # Here, not above: an error's traceback holds on to the network.
         if not keep and self._workshop is not None:
-            self._workshop.free()
+            try:
+                self._workshop.free()
+            except Exception:  # a broken driver; the job's end is told all the same
+                traceback.print_exc()
         self._queue.finished()
         self._channel.send(job.id, event, **values)
 

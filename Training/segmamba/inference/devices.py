@@ -69,3 +69,8 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if device.type != "cuda":
         return "fp32"
     return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
+
+
+def windows_at_once(device: torch.device) -> int:
+    """Windows in one call of the network, unless somebody says otherwise; where memory is short, fewer are tried."""
+    return 2 if device.type == "cuda" else 1

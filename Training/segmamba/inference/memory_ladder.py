@@ -19,7 +19,11 @@ _log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 # How errors that are no torch.OutOfMemoryError say that a device's memory is full: the driver's, cuBLAS's and Metal's.
-_DEVICE_SIGNS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "MPS backend out of memory")
+# A library that finds no room for itself says no more than that it cannot start.
+_DEVICE_SIGNS = (
+    "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED", "CUDNN_STATUS_NOT_INITIALIZED", "nable to find an engine", "MPS backend out of memory",
+)  # fmt: skip
 # The same of the computer's memory: torch's allocator (on Windows, too), ITK and the C++ library.
 _HOST_SIGNS = ("DefaultCPUAllocator", "Failed to allocate memory", "bad_alloc", "bad allocation")
 

@@ -12,7 +12,7 @@ from torch import nn
 from segmamba.errors import UserError
 from segmamba.inference.case import segment_case
 from segmamba.inference.course import Course
-from segmamba.inference.devices import resolve_device, resolve_precision
+from segmamba.inference.devices import resolve_device, resolve_precision, windows_at_once
 from segmamba.inference.memory_ladder import CPU, memory_full, place, sentence
 from segmamba.inference.segmentation import Segmentation
 from segmamba.inference.window import Progress
@@ -37,7 +37,8 @@ class Segmenter:
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         tta: Average over mirrored copies; two mirror axes take four times as long.
         overlap: Of neighbouring windows, 0 up to but not including 1.
-        window_batch: Windows in one call of the network; more fill a large graphics card better.
+        window_batch: Windows in one call of the network; None: two on a CUDA card, which one seldom fills, else one.
+            Where memory is short, fewer are taken.
 
     Attributes:
         network, metadata, device, precision: What runs, and where.  After a case for which the device's memory did not
@@ -54,7 +55,7 @@ class Segmenter:
         precision: str = "auto",
         tta: bool = False,
         overlap: float = 0.5,
-        window_batch: int = 1,
+        window_batch: int | None = None,
     ) -> None:
         from segmamba import models
 
@@ -73,7 +74,7 @@ class Segmenter:
         precision: str = "auto",
         tta: bool = False,
         overlap: float = 0.5,
-        window_batch: int = 1,
+        window_batch: int | None = None,
     ) -> Segmenter:
         """The same for a network in memory; it is moved to the device."""
         self = cls.__new__(cls)
@@ -88,14 +89,14 @@ class Segmenter:
         precision: str,
         tta: bool,
         overlap: float,
-        window_batch: int,
+        window_batch: int | None,
     ) -> None:
         self.device = device
         self.precision = resolve_precision(precision, device)
         self.metadata = metadata
         self.tta = tta
         self.overlap = overlap
-        self.window_batch = window_batch
+        self.window_batch = window_batch or windows_at_once(device)
         self.network = network.eval()
         try:
             place(network, device)

@@ -5,6 +5,7 @@ own would have to share the cores with them; on the same team, a kernel begins a
 """
 
 import ctypes
+import logging
 import os
 import struct
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ import torch
 from llvmlite import ir
 
 from segmamba.native import object_code
+
+_log = logging.getLogger(__name__)
 
 _LEAD = 3  # integers before the table of ``Team.run``
 _forked = False
@@ -132,8 +135,8 @@ def _found() -> Team | None:
     for library in sorted((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*")):
         try:
             return Team(ctypes.CDLL(str(library)))
-        except (OSError, AttributeError):
-            continue
+        except Exception as error:  # without a team there still is the pool
+            _log.debug("no OpenMP in %s: %s", library, error)
     return None
 
 

@@ -7,7 +7,7 @@ Shares never wait for one another, so callers in several threads can share the p
 import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from segmamba.native.compiled import Kernel
 from segmamba.native.team import team
@@ -47,13 +47,28 @@ def run(shares: Sequence[Sequence[Call]]) -> None:
     if together is not None:
         together.run([[(kernel.address, integers) for kernel, integers in share] for share in shares])
         return
-    others = [_pool_of(len(shares) - 1).submit(_work, share) for share in shares[1:]]
+    others: list[Future] = []
     try:
+        for share in shares[1:]:
+            others.append(_pool_of(len(shares) - 1).submit(_work, share))
         _work(shares[0])
     finally:
-        wait(others)
+        _wait(others)
     for other in others:
         other.result()
+
+
+def _wait(others: list[Future]) -> None:
+    """Waits, whatever interrupts it: kernels still write to memory that the caller would free."""
+    interrupted = None
+    while True:
+        try:
+            wait(others)
+            break
+        except BaseException as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 def _work(share: Sequence[Call]) -> None:

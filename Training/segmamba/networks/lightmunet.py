@@ -50,8 +50,8 @@ class RVMLayer(nn.Module):
             normed = self.norm(add(piece[:, lead:], self.skip_scale))
             if out is None:
                 shape = *tokens.shape[:2], self.proj.out_features
-                plain = normed.dtype == self.proj.weight.dtype and not torch.is_autocast_enabled(normed.device.type)
-                whole = plain and tokens.shape[0] == 1
+                plain = normed.dtype == self.proj.weight.dtype == torch.float32
+                whole = plain and tokens.shape[0] == 1 and not torch.is_autocast_enabled(normed.device.type)
                 out = empty(*shape) if whole else None
             if whole:
                 torch.addmm(self.proj.bias, normed[0], self.proj.weight.t(), out=out[0, first:last])

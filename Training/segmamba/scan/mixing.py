@@ -32,15 +32,15 @@ def mix(xz: Tensor, weights: Sequence[Weights], orders: Sequence[Order], backend
         backend: As for ``selective_scan``.
 
     Returns:
-        (B, L, di).
+        (B, L, di), of the type of xz.
 
     Raises:
         UserError: ``backend`` is unknown, or not usable on this device.
     """
     backend = definite_backend(backend, xz.device)
     if _can_fuse(backend, xz, weights[0]):
-        xz = xz if xz.dtype in (torch.float32, torch.bfloat16) else xz.float()
-        return _fused()(xz, list(weights), list(orders))
+        read = xz if xz.dtype in (torch.float32, torch.bfloat16) else xz.float()
+        return _fused()(read, list(weights), list(orders)).to(xz.dtype)
     return mix_with_torch(xz, weights, orders, backend)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +95,7 @@ def write_results(segmentation: Segmentation, output: Output, check: Callable[[]
         Of each field of ``output`` the file written, or None.
 
     Raises:
-        UserError: A file cannot be written; none is then.
+        UserError: A file cannot be written: none is then, unless one of them could not take its place at the end.
     """
     arrays = {
         "labels": sitk.GetArrayViewFromImage(segmentation.labels),
@@ -112,7 +112,7 @@ def write_results(segmentation: Segmentation, output: Output, check: Callable[[]
     }
     written: dict[str, str | None] = dict.fromkeys(arrays)
     wanted = {name: getattr(output, name) for name in arrays if arrays[name] is not None and getattr(output, name)}
-    with contextlib.ExitStack() as files:
+    with _in_place(), contextlib.ExitStack() as files:
         for name, path in wanted.items():
             check()
             suffix = suffix_of(path, _SUFFIXES[name])
@@ -131,3 +131,13 @@ def write_results(segmentation: Segmentation, output: Output, check: Callable[[]
             written[name] = path
         check()
     return written
+
+
+@contextlib.contextmanager
+def _in_place() -> Iterator[None]:
+    """What goes wrong when finished files take their places is the user's to mend, too."""
+    try:
+        yield
+    except OSError as error:
+        named = error.filename2 or error.filename or "a result"
+        raise UserError(f"{named} cannot be written ({error.strerror or error}); is it open elsewhere?") from error

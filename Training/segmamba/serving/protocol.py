@@ -119,7 +119,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Output:
-    """The files to write, each whole or not at all; all of them or none.
+    """The files to write, each whole or not at all, and none before all are computed.
 
     Attributes:
         labels: ``.npy``: the label map's voxels (D, H, W), uint8 or uint16; or ``.nii``, ``.nii.gz``, ``.nrrd``,
@@ -153,7 +153,7 @@ class Segment:
             three [start, stop] pairs; null: the whole.
         threads: Processor threads; null: as many as torch takes by itself.
         keep_model: Keep the model in memory for the next job; false gives the memory back, a card's too.
-        window_batch: Windows in one call of the network.
+        window_batch: Windows in one call of the network; null: as suits the device.
     """
 
     id: str
@@ -167,7 +167,7 @@ class Segment:
     roi: str | tuple[tuple[int, int], ...] | None = None
     threads: int | None = None
     keep_model: bool = True
-    window_batch: int = 1
+    window_batch: int | None = None
 
 
 @dataclass(frozen=True)

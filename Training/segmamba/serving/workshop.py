@@ -5,14 +5,16 @@ This is the part that needs torch; the process answers its first lines before it
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
 from segmamba.inference.course import DONE, Course
-from segmamba.inference.devices import available_devices, device_title, resolve_device
+from segmamba.inference.devices import available_devices, device_title, resolve_device, windows_at_once
 from segmamba.inference.memory_ladder import memory_full, sentence
+from segmamba.native.memory import release
 from segmamba.scan import chosen_backend
 from segmamba.serving.exchange import check_files, read_volume, write_results
 from segmamba.serving.model_cache import ModelCache
@@ -38,13 +40,14 @@ class Workshop:
         """Gets ready; ``check`` is called between the steps and may raise.
 
         Raises:
-            UserError: There is no such model, device or precision.
+            UserError: There is no such model, device or precision; OutOfMemory.
         """
-        chosen_backend(resolve_device(request.device))
-        check()
-        known = None
-        if request.model is not None:
-            known = self._cache.get(request.model, request.device, request.precision)[1]
+        with self._memory(request):
+            chosen_backend(resolve_device(request.device))
+            check()
+            known = None
+            if request.model is not None:
+                known = self._cache.get(request.model, request.device, request.precision)[1]
         return Warmed(known, [{"name": name, "title": device_title(name)} for name in available_devices()])
 
     def segment(self, request: Segment, check: Callable[[], None], tell: Tell) -> Segmented:
@@ -58,16 +61,23 @@ class Workshop:
         Raises:
             UserError: Something of the request is wrong; OutOfMemory where nothing fits.
         """
-        try:
+        with self._memory(request):  # the segmenter tells by itself; this is for reading and writing
             return self._segment(request, check, tell)
-        except (RuntimeError, MemoryError) as error:  # outside the segmenter, which tells by itself: reading, writing
-            if not memory_full(error):
-                raise
-            raise sentence(error, resolve_device(request.device), request.model) from error
 
     def free(self) -> None:
-        """Gives the model's memory back."""
+        """Gives the model's memory back, and what is kept for results."""
         self._cache.free()
+        release()
+
+    @contextlib.contextmanager
+    def _memory(self, request: Segment | Warm) -> Iterator[None]:
+        """Turns full memory into a sentence."""
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not memory_full(error):
+                raise
+            raise sentence(error, resolve_device(request.device), request.model or "none") from error
 
     def _segment(self, request: Segment, check: Callable[[], None], tell: Tell) -> Segmented:
         began = time.perf_counter()
@@ -77,11 +87,12 @@ class Workshop:
         if not here:
             tell(0.0, None, LOADING)
         segmenter, model = self._cache.get(request.model, request.device, request.precision)
-        segmenter.tta, segmenter.overlap, segmenter.window_batch = request.tta, request.overlap, request.window_batch
+        segmenter.tta, segmenter.overlap = request.tta, request.overlap
+        segmenter.window_batch = request.window_batch or windows_at_once(segmenter.device)
         check()
 
         course = Course()
-        settings = (key[:2], model["sha256"], segmenter.precision, request.tta, request.window_batch, request.threads)
+        settings = (key[:2], model["sha256"], segmenter.precision, request.tta, segmenter.window_batch, request.threads)
         estimate = self._pace.start(settings, course)
         told: dict[str, float] = {}  # phases, and when they were told of last
 
@@ -103,7 +114,7 @@ class Workshop:
             course=course,
         )
         del images
-        if result.device == str(segmenter.device) and result.window_batch == request.window_batch:
+        if result.device == str(segmenter.device) and result.window_batch == segmenter.window_batch:
             self._pace.learn(settings, estimate)
         tell(_SEGMENTED, None, WRITING)
         written = write_results(result, request.output, check)

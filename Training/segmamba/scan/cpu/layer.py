@@ -58,15 +58,15 @@ class Stream:
         """The next tokens.
 
         Args:
-            xz: (B, lead + n, 2 di) as of ``mix_on_processor``; a multiple of 32 new tokens, but for the last piece.
+            xz: (B, lead + n, 2 di), of any floating type; a multiple of 32 new tokens, but for the last piece.
             lead: How many tokens, of the pieces before, stand in front: three, or none at the beginning.
 
         Returns:
-            (B, n, di).
+            (B, n, di), of the type of xz.
         """
         with no_autocast("cpu"):
             gated = _Forward(_rows(xz), [self._packed], False, lead).run([plain(xz.shape[1])], self._state)
-        return gated[:, lead:]
+        return gated[:, lead:].to(xz.dtype)
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -79,6 +79,8 @@ class _Forward:
 
     def __init__(self, xz: Tensor, packed: list[Packed], keep: bool, lead: int = 0):
         batch, length, double = xz.shape
+        if xz.dtype not in (torch.float32, torch.bfloat16):  # the kernels read no others
+            xz = xz.float()
         self.xz, self.keep, self.halves = xz, keep, xz.dtype == torch.bfloat16
         self.channels = double // 2
         self.packed = packed
