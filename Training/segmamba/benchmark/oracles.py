@@ -94,7 +94,8 @@ def reference_scan(u, delta, A, B, C, D, delta_bias) -> Tensor:
 
 
 def published_scan(u, delta, A, B, C, D, delta_bias) -> Tensor:
-    """``materialised_scan``, likewise."""
+    """``materialised_scan``, likewise; the tokens lie next to one another in memory, as the papers' code has them."""
+    u, delta, B, C = (tensor.contiguous() for tensor in (u, delta, B, C))
     return materialised_scan(u, delta, A, B, C, D, None, delta_bias, unbind=False)
 
 
