@@ -32,11 +32,13 @@ class Case:
         title: what the user sees.
         volumes: one for each channel of the model.
         item: of a sequence that the volumes show while it is worked on; None: they are as they are.
+        optional: found, and not named by the user: left out where it does not suit the model.
     """
 
     title: str
     volumes: list[Any]
     item: sequences.SequenceItem | None = None
+    optional: bool = False
 
 
 def sources() -> list[tuple[str, str]]:
@@ -99,7 +101,7 @@ def _of_folder(item: int, metadata: Any) -> tuple[list[Case], list[str]]:
         raise UserError(sentence.format(folder=folder, model=metadata.name, channels=channels))
     sentence = _("{study} was left out: it has no volume for each of {channels}.")
     left_out = [sentence.format(study=study, channels=channels) for study in incomplete]
-    return [Case(case.name, list(case.nodes)) for case in found], left_out
+    return [Case(case.name, list(case.nodes), optional=True) for case in found], left_out
 
 
 def _of_sequence(browser: Any, metadata: Any, volumes: Sequence[Any]) -> list[Case]:
@@ -117,19 +119,28 @@ def _of_sequence(browser: Any, metadata: Any, volumes: Sequence[Any]) -> list[Ca
                 name=browser.GetName()
             )
         )
-    return [Case(item.name, list(chosen), item) for item in items]
+    return [Case(item.name, list(chosen), item, optional=True) for item in items]
 
 
 def _folders() -> list[tuple[str, int]]:
-    """Items of the subject hierarchy that hold others: their names from the top, and their numbers."""
+    """Items of the subject hierarchy that hold others: their names from the top, and their numbers.
+
+    Of several with the same names, all but the first get a number: ``Ward``, ``Ward (2)``.
+    """
     tree = hierarchy.tree()
     items = vtk.vtkIdList()
     tree.GetItemChildren(tree.GetSceneItemID(), items, True)
-    found = []
-    for n in range(items.GetNumberOfIds()):
-        item = items.GetId(n)
-        if tree.GetItemDataNode(item) is None and tree.GetNumberOfItemChildren(item):
-            found.append((_path(tree, item), item))
+    items = [items.GetId(n) for n in range(items.GetNumberOfIds())]
+    items = [i for i in items if tree.GetItemDataNode(i) is None and tree.GetNumberOfItemChildren(i)]
+    paths = [_path(tree, item) for item in items]
+    taken, found = set(paths), []
+    for n, (path, item) in enumerate(zip(paths, items, strict=True)):
+        number, title = 1, path
+        while path in paths[:n] and title in taken:
+            number += 1
+            title = f"{path} ({number})"
+        taken.add(title)
+        found.append((title, item))
     return found
 
 

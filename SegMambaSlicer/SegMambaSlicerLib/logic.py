@@ -44,6 +44,7 @@ class Segmenting:
         self.changed, self.progressed, self.finished, self.logged = Signal(), Signal(), Signal(), Signal()
         self._runner: Runner | None = None
         self._devices: dict[str, str] = {}
+        self._ending = False
         # Weak: an observer of the scene must not keep a logic alive that nobody uses any more.
         this = weakref.ref(self)
         self._observer = slicer.mrmlScene.AddObserver(
@@ -68,6 +69,7 @@ class Segmenting:
         **options: Any,
     ) -> Any:
         """Segments one case; see the module's ``SegMambaSlicerLogic.segment`` for the arguments."""
+        self._check_open()
         bundle = self.find(model)
         chosen = Options(device=device, **options)
         run = Run(bundle, _as_list(volumes), chosen, output, roi, replace_edited, title)
@@ -88,17 +90,28 @@ class Segmenting:
         **options: Any,
     ) -> list[Any]:
         """Segments case after case; see the module's ``SegMambaSlicerLogic.segment_many`` for the arguments."""
+        self._check_open()
         bundle = self.find(model)
         chosen = Options(device=device, **options)
-        found = cases_of(cases, bundle.metadata, volumes)
-        for sentence in found[1]:
+        found, left_out = cases_of(cases, bundle.metadata, volumes)
+        runs: list[Run] = []
+        first: UserError | None = None
+        for case in found:
+            before = runs[-1] if runs and case.item is not None else None
+            try:
+                run = Run(bundle, case.volumes, chosen, roi=roi, title=case.title, item=case.item, before=before)
+            except UserError as error:
+                if not case.optional:
+                    raise
+                first = first or error
+                left_out.append(_("{case} was left out: {error}").format(case=case.title, error=error))
+            else:
+                runs.append(run)
+        if first is not None and not runs:
+            raise first
+        for sentence in left_out:
             logger.warning(sentence)
             self.logged.emit(sentence)
-        runs: list[Run] = []
-        for case in found[0]:
-            before = runs[-1] if runs and case.item is not None else None
-            run = Run(bundle, case.volumes, chosen, roi=roi, title=case.title, item=case.item, before=before)
-            runs.append(run)
         self._submit(runs, on_progress, on_done)
         return self._wait_for(runs) if wait else runs
 
@@ -159,8 +172,12 @@ class Segmenting:
     def shut_down(self) -> None:
         """Ends everything, removes every temporary file; the next call starts anew."""
         runner, self._runner = self._runner, None
-        if runner is not None:
-            runner.shut_down()
+        self._ending = True  # who hears of the end and wants the next case to be segmented is refused
+        try:
+            if runner is not None:
+                runner.shut_down()
+        finally:
+            self._ending = False
         self.runs.clear()
         self.changed.emit()
 
@@ -168,6 +185,10 @@ class Segmenting:
         """``shut_down`` for good: the scene is observed no more."""
         self.shut_down()
         slicer.mrmlScene.RemoveObserver(self._observer)
+
+    def _check_open(self) -> None:
+        if self._ending or slicer.mrmlScene.IsClosing():
+            raise UserError(_("Nothing can be segmented while the scene is closed; try again afterwards."))
 
     def _ready(self) -> Runner:
         if self._runner is None:
@@ -218,7 +239,7 @@ class Segmenting:
             if run.state == "cancelled":
                 raise RuntimeError(_("{title}: cancelled.").format(title=run.title))
             if run.state != "done":
-                kind = UserError if run.job.kind in ("input", "memory") else RuntimeError
+                kind = UserError if run.kind in ("input", "memory") else RuntimeError
                 sentence = run.error if run.error else _("{title} was not segmented.").format(title=run.title)
                 raise kind(f"{sentence}\n{run.details}".rstrip())
         return [run.segmentation for run in runs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import Any
 
 __all__ = ["PRECISIONS", "Options"]
@@ -44,10 +45,10 @@ class Options:
             raise UserError(f"device is {self.device!r}; it must be auto, cpu, cuda, cuda:N or mps")
         if self.precision not in PRECISIONS:
             raise UserError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}")
-        if not 0 <= self.overlap < 1:
-            raise UserError(f"overlap is {self.overlap!r}; it must be 0 or more and below 1")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"threads is {self.threads!r}; it must be at least 1, or None for all of them")
+        if not isinstance(self.overlap, Real) or not 0 <= self.overlap < 1:
+            raise UserError(f"overlap is {self.overlap!r}; it must be a number, 0 or more and below 1")
+        if self.threads is not None and (not isinstance(self.threads, Integral) or self.threads < 1):
+            raise UserError(f"threads is {self.threads!r}; it must be a whole number, at least 1, or None for all")
 
     def request(self) -> dict[str, Any]:
         """The fields of the worker's ``segment`` message that they set."""
@@ -56,7 +57,7 @@ class Options:
             "precision": self.precision,
             "tta": bool(self.mirroring),
             "overlap": float(self.overlap),
-            "threads": self.threads,
+            "threads": None if self.threads is None else int(self.threads),
             "keep_model": bool(self.keep_model),
         }
 

@@ -17,7 +17,7 @@ from segmamba.errors import UserError
 
 from . import packages
 from .jobs.lines import from_qt
-from .jobs.waiting import wait_until
+from .jobs.waiting import Quitting, look, wait_until
 
 __all__ = ["CATEGORY", "SAMPLE", "load_phantom", "register"]
 
@@ -30,7 +30,11 @@ SEED = 1001
 
 
 def register(thumbnail: str | None = None) -> None:
-    """Puts the phantom into the module Sample Data."""
+    """Puts the phantom into the module Sample Data, where its button draws it.
+
+    ``SampleData.downloadSample`` cannot: it downloads by address alone and knows nothing of functions; scripts call
+    :func:`load_phantom`.
+    """
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -77,7 +81,10 @@ def load_phantom(seed: int = SEED) -> list[Any]:
 def _on_pressed(_source: Any = None) -> list[Any] | None:
     """What the button in Sample Data does."""
     with slicer.util.tryWithErrorDisplay(_("The phantom could not be loaded."), waitCursor=True):
-        return load_phantom()
+        try:
+            return load_phantom()
+        except Quitting:  # nobody is there to read about it
+            return None
 
 
 def _draw(folder: Path, seed: int) -> None:
@@ -88,12 +95,22 @@ def _draw(folder: Path, seed: int) -> None:
     process = qt.QProcess()
     process.setProcessEnvironment(environment)
     command = ["-m", "segmamba", "data", "phantom", "-o", str(folder), "--cases", "1", "--seed", str(seed)]
+    process.connect("finished(int,QProcess::ExitStatus)", look)
     process.start(program, [*arguments, *command, "--progress", "none"])
-    wait_until(lambda: process.state() == qt.QProcess.NotRunning, timeout_s=120)
-    if process.state() != qt.QProcess.NotRunning:
-        process.kill()
-        process.waitForFinished(1000)
-    if process.exitCode() != 0 or process.exitStatus() != qt.QProcess.NormalExit or not folder.is_dir():
+    try:
+        wait_until(lambda: process.state() == qt.QProcess.NotRunning, timeout_s=120)
+        _check(process, folder)
+    finally:
+        if process.state() != qt.QProcess.NotRunning:
+            process.kill()
+            process.waitForFinished(1000)
+        process.deleteLater()
+
+
+def _check(process: Any, folder: Path) -> None:
+    """Raises UserError unless the process has drawn the phantom."""
+    ended = process.state() == qt.QProcess.NotRunning and process.exitStatus() == qt.QProcess.NormalExit
+    if not ended or process.exitCode() != 0 or not folder.is_dir():
         lines = from_qt(process.readAllStandardError()).decode("utf-8", errors="replace").splitlines()
         reason = lines[-1] if lines else process.errorString()
         raise UserError(_("The phantom could not be drawn: {reason}").format(reason=reason))

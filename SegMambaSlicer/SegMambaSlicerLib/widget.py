@@ -20,13 +20,15 @@ from .panel.advanced_part import AdvancedPart
 from .panel.context import Context
 from .panel.inputs_part import InputsPart
 from .panel.models_part import ModelsPart
-from .panel.output_part import ask_about_edited
+from .panel.output_part import NewRegion, ask_about_edited
 from .panel.packages_part import PackagesPart
 from .panel.results_part import ResultsPart
 from .panel.run_part import RunPart
 from .run import Run
 
 __all__ = ["Panel"]
+
+MODULE = "SegMambaSlicer"
 
 #: Bound by the parts themselves, see ``panel/bindings.py``; all others by Slicer's parameter node wrapper.
 OWN_BINDINGS = ("model", "modelSearch", "cases", "device", "precision")
@@ -46,10 +48,12 @@ class Panel:
         self._parameter_node = parameter_node
         self._connections: tuple[Any, Any, Any] | None = None
         self._refreshing = False
+        self._entered = False
         self._result_of: tuple[Any, Any] | None = None  # segmentation that we chose as output, and its first volume
         self.context = Context(ui, logic, self.refresh)
         self.models = ModelsPart(self.context, self._on_model_chosen)
         self.inputs = InputsPart(self.context)
+        self.region = NewRegion(self.context)
         self.advanced = AdvancedPart(self.context)
         self.run = RunPart(self.context, self.segment)
         self.results = ResultsPart(self.context)
@@ -75,7 +79,9 @@ class Panel:
             (events.NodeRemovedEvent, self.scene_changed),
         ):
             self._scene.addObserver(slicer.mrmlScene, event, action)
-        self.enter()
+        self._look_anew()
+        # Slicer calls enter() after the first setup, and not after a reload of the module that is open.
+        self._entered = slicer.util.mainWindow() is not None and slicer.util.selectedModule() == MODULE
 
     # Parameters and scene
 
@@ -100,33 +106,45 @@ class Panel:
 
     def enter(self) -> None:
         """The panel is shown: what may have changed meanwhile is looked at anew, and the worker made ready."""
+        self._entered = True
+        self._look_anew()
+        self._warm_up()
+
+    def exit(self) -> None:
+        """Another module is shown: of the scene nothing is looked at until `enter`; what runs goes on."""
+        self._entered = False
+        self._later.stop()
+
+    def _look_anew(self) -> None:
         self.models.reload()
         self.packages.reload()
         self.connect_parameters()
         self.inputs.pick(anew=False)
         if self.packages.hint:
             self.context.ui.statusLabel.setText(escape(self.packages.hint))
-        self._warm_up()
 
     def scene_changed(self, *_arguments: Any) -> None:
         """Nodes have come or gone: in a moment, selectors that are empty are filled."""
-        if self.context.parameters is not None:
+        if self._entered and self.context.parameters is not None:
             self._later.start()
 
     def _on_scene_ready(self, *_arguments: Any) -> None:
         """A scene was closed or loaded: its parameters are shown."""
-        if not slicer.mrmlScene.IsClosing() and not slicer.mrmlScene.IsImporting():
+        if self._entered and not slicer.mrmlScene.IsClosing() and not slicer.mrmlScene.IsImporting():
             self.connect_parameters()
             self.scene_changed()
 
     def _on_scene_settled(self) -> None:
-        if self.context.parameters is not None:
+        if slicer.mrmlScene.IsBatchProcessing():  # nodes are there in part; its end may lie within another batch
+            self._later.start()
+        elif self.context.parameters is not None:
             self.inputs.pick(anew=False)
             self.refresh()
 
     def close(self) -> None:
         """The module is unloaded."""
         self._later.stop()
+        self.region.close()
         self._scene.removeObservers()
         self.disconnect_parameters()
         self.logic.changed.disconnect(self.refresh)
@@ -159,7 +177,8 @@ class Panel:
             if parameters.output is segmentation and parameters.input1 not in (volume, None):
                 self._result_of = None
                 parameters.output = None
-        self.refresh()
+        if self._entered:
+            self.refresh()
 
     def _wrapped_widgets(self) -> SimpleNamespace:
         """The widgets that Slicer's wrapper can bind; it goes through an object's attributes."""
@@ -241,8 +260,8 @@ class Panel:
     def _on_done(self, run: Run) -> None:
         """A run has ended, of the panel or of the console: what became of it."""
         context = self.context
-        warnings = run.result.get("warnings", [])
-        for warning in [*run.warnings, *warnings]:
+        warnings = [*run.warnings, *run.result.get("warnings", [])]
+        for warning in warnings:
             context.log(_("{title}: warning: {warning}").format(title=run.title, warning=warning))
         if run.state == "done":
             self.results.latest = run.segmentation
@@ -256,7 +275,9 @@ class Panel:
         """The same, of a run that the panel began: its segmentation becomes the chosen output."""
         parameters = self.context.parameters
         # Not after a queue: the next click shall not write into its last case's segmentation.
-        if run.state == "done" and parameters is not None and not parameters.cases:
+        # Nor where other volumes have been chosen for the next case while this one ran.
+        chosen = parameters is not None and not parameters.cases and parameters.input1 is run.volumes[0]
+        if run.state == "done" and chosen:
             parameters.output = run.segmentation
             self._result_of = run.segmentation, run.volumes[0]
         self.refresh()

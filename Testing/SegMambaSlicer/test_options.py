@@ -33,7 +33,7 @@ def test_defaults_are_those_of_the_panel(application):
 @pytest.mark.parametrize(
     "name, value",
     [("device", "gpu"), ("device", "cuda:"), ("device", None), ("precision", "half"), ("overlap", 1), ("overlap", -0.1),
-     ("threads", 0)],
+     ("overlap", "0.5"), ("threads", 0), ("threads", "2"), ("threads", 1.5)],
 )  # fmt: skip
 def test_a_wrong_option_is_refused_by_name_and_value(name, value):
     with pytest.raises(UserError, match=f"{name} is {value!r}; it must be"):

@@ -17,6 +17,8 @@ GOOD = """
             self.button.text = self.button.text + "c"
             self.button.connect("clicked(bool)", self.pressed)
             self.ui.edit.setText("x")
+            self.ui.section.collapsed = False
+            self.ui.slider.setValue(1.0)
             self.process = qt.QProcess()
             if self.process.state() == qt.QProcess.NotRunning:
                 self.process.start("python", [])
@@ -34,7 +36,8 @@ GOOD = """
 
 UI = """<ui version="4.0"><widget class="QWidget" name="root">
 <widget class="QLineEdit" name="edit"><property name="{}"><string>a</string></property></widget>
-</widget></ui>"""
+<widget class="ctkCollapsibleButton" name="section"/><widget class="ctkSliderWidget" name="slider"/>
+<widget class="qMRMLNodeComboBox" name="nodes"/></widget></ui>"""
 
 
 @pytest.fixture
@@ -63,6 +66,9 @@ def test_what_exists_is_not_reported(check):
         ("self.button.setText = 1", "'setText' is no property of QPushButton"),
         ("self.button.connect('pushed()', print)", "QPushButton has no signal pushed()"),
         ("self.ui.edit.setValue(1)", "QLineEdit has no 'setValue'"),
+        ("self.ui.section.setCollapsed(False)", "ctkCollapsibleButton has no 'setCollapsed'"),
+        ("self.ui.slider.setMaximum(1)", "ctkSliderWidget has no 'setMaximum'"),
+        ("self.ui.nodes.setNodeTypes([])", "qMRMLNodeComboBox has no 'setNodeTypes'"),
         ("qt.QPushBotton()", "qt has no 'QPushBotton'"),
         ("qt.QLabel('a', parent=None)", "PythonQt takes no keyword arguments"),
         ("qt.QProcess.ProcessState.NotRunning", "write the enumeration's value without its type"),

@@ -98,6 +98,24 @@ def test_a_collapsible_section_hides_what_is_in_it(application):
     assert not section.collapsed and not shown.isHidden() and hidden.isHidden()
 
 
+@pytest.mark.parametrize(
+    ("module", "kind", "setter", "slot"),
+    [
+        ("ctk", "ctkCollapsibleButton", "setCollapsed", ""),
+        ("ctk", "ctkSliderWidget", "setMaximum", "setValue"),
+        ("slicer", "qMRMLNodeComboBox", "setNodeTypes", "setCurrentNodeID"),
+        ("slicer", "qMRMLSliderWidget", "setSuffix", "setDecimals"),
+    ],
+)
+def test_a_setter_that_is_no_slot_is_not_there_as_pythonqt_does_not_see_it(application, module, kind, setter, slot):
+    import importlib
+
+    widget = getattr(importlib.import_module(module), kind)()
+    with pytest.raises(AttributeError, match=f"{kind} has no '{setter}' in Python"):
+        getattr(widget, setter)
+    assert not slot or callable(getattr(widget, slot))
+
+
 def test_number_widgets_keep_to_their_range(application):
     import ctk
 

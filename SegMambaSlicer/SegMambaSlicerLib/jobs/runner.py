@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,14 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from segmamba.errors import UserError
-
 from ..signal import Signal
 from .estimate import Estimates
-from .failures import failure, hang
+from .failures import failure, hang, unprepared
 from .job import Job
 from .phases import phase
 from .temporary import remove_leftovers
-from .timers import single_shot
-from .waiting import wait_until
+from .timers import let_go, single_shot
+from .waiting import look, quitting, wait_until
 from .watch import HangWatch
 from .worker_process import End, WorkerProcess
 
@@ -32,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 # A cancelled job has this long to end by itself before its worker is killed, and the worker this long to be gone.
 CANCEL_MS, GONE_MS = 700, 200
+# The next worker waits this long for a killed one that may still hold a graphics card's memory.
+HOLD_MS = 5000
 ANSWER_SECONDS = 30.0
 
 
@@ -44,7 +43,8 @@ class Runner:
     Args:
         python: program and leading arguments that run Python.
         package_folder: where the package ``segmamba`` lies.
-        hang_seconds: of silence during a job, after which the worker is asked whether it lives.
+        hang_seconds: of silence during a job, after which the worker is asked whether it lives; until the job's first
+            message the time is twice as long.
         answer_seconds: that it may take to answer.
         spare: whether a worker that had to be killed is followed by another at once, warm for the same model, instead
             of with the next job.
@@ -75,12 +75,13 @@ class Runner:
         self.changed, self.warmed, self.logged = Signal(), Signal(), Signal()
         self._python, self._package_folder, self._with_spare = list(python), Path(package_folder), spare
         self._estimates = Estimates() if estimates is None else estimates
-        self._silence = hang_seconds + answer_seconds
         self._watch = HangWatch(hang_seconds, answer_seconds, self._ask, self._on_hang)
         self._cancel_timer, self._gone_timer = single_shot(self._on_cancel_timeout), single_shot(self._on_gone)
-        self._next_timer = single_shot(self._advance)
+        self._next_timer, self._hold_timer = single_shot(self._advance), single_shot(self._on_held)
         self._worker: WorkerProcess | None = None
         self._dying: list[WorkerProcess] = []
+        self._holding: list[WorkerProcess] = []  # of these: those whose memory the next worker waits for
+        self._warm_later = False
         self._verdict: tuple | None = None  # job, state, kind, error, details: waits for the killed worker's end
         self._warming: dict[str, Any] = {}
         self._untidy: list[Job] = []  # ended, with a folder that could not be removed yet
@@ -93,6 +94,7 @@ class Runner:
         application = qt.QCoreApplication.instance()
         if application is not None:
             application.connect("aboutToQuit()", self.shut_down)
+        quitting.connect(self.shut_down)
 
     @property
     def idle(self) -> bool:
@@ -102,7 +104,7 @@ class Runner:
     @property
     def is_warm(self) -> bool:
         """Whether a worker process stands ready or is starting."""
-        return self._worker is not None
+        return self._worker is not None or self._warm_later
 
     def submit(self, job: Job) -> Job:
         """Puts a job at the end of the queue; it starts at once when nothing else runs."""
@@ -116,7 +118,11 @@ class Runner:
         return job
 
     def wait(self, job: Job, timeout_s: float | None = None) -> Job:
-        """Returns when the job has ended, or after ``timeout_s`` seconds; the application lives on meanwhile."""
+        """Returns when the job has ended, or after ``timeout_s`` seconds; the application lives on meanwhile.
+
+        Raises:
+            RuntimeError: the application quits; the runner has been shut down.
+        """
         if not job.ended and job is not self.running and job not in self.queue:
             raise ValueError(f"the job {job.title!r} has not been submitted")
         wait_until(lambda: job.ended, timeout_s)
@@ -151,6 +157,7 @@ class Runner:
 
     def free(self) -> None:
         """Ends an idle worker, so that the memory that it holds is free; the next job starts another."""
+        self._warm_later = False
         if self.running is None and self._worker is not None:
             self._let_die(self._worker)
 
@@ -159,14 +166,18 @@ class Runner:
         if self._closed:
             return
         self._closed = True
-        for timer in (self._watch, self._cancel_timer, self._gone_timer, self._next_timer):
-            timer.stop()
-        workers, self._worker, self._dying = [*self._dying, *filter(None, [self._worker])], None, []
+        self._warm_later = False
+        workers, self._worker = [*self._dying, *filter(None, [self._worker])], None
+        self._dying, self._holding = [], []
         for worker in workers:
             worker.discard()
         for job in [*reversed(self.queue), *filter(None, [self.running])]:
             self._end(job, "cancelled")
         self._tidy()
+        self._watch.close()
+        for timer in (self._cancel_timer, self._gone_timer, self._next_timer, self._hold_timer):
+            let_go(timer)
+        quitting.disconnect(self.shut_down)
         application = qt.QCoreApplication.instance()
         if application is not None:
             application.disconnect("aboutToQuit()", self.shut_down)
@@ -175,7 +186,7 @@ class Runner:
 
     def _advance(self) -> None:
         """Starts the next job when none runs."""
-        if self.queue and self.running is None and not self._closed:
+        if self.queue and self.running is None and not self._holding and not self._closed:
             self._begin(self.queue.pop(0))
 
     def _begin(self, job: Job) -> None:
@@ -188,7 +199,7 @@ class Runner:
                 job.prepare(job)
             except Exception as error:
                 if job is self.running:  # else it was cancelled meanwhile, and its folder is gone
-                    self._end(job, "failed", *_unprepared(job, error))
+                    self._end(job, "failed", *unprepared(job.title, error))
         if job is self.running:
             self._hand_over(job)
 
@@ -214,6 +225,9 @@ class Runner:
         return self._worker
 
     def _send_warm(self) -> None:
+        self._warm_later = bool(self._holding) and self._worker is None
+        if self._warm_later:
+            return
         request = {name: value for name, value in self._warming.items() if value is not None}
         self._ensure_worker().send({**request, "id": f"warm-{self._next_id()}", "do": "warm"})
 
@@ -241,7 +255,9 @@ class Runner:
         elif str(number).startswith("warm-") and event in ("done", "failed"):
             self._on_warmed(message)
         elif job is not None and number is not None and number == self._id:
-            self._heard_job = True
+            if not self._heard_job:
+                self._heard_job = True
+                self._watch.begun()
             self._on_job_message(job, message)
 
     def _on_warmed(self, message: dict[str, Any]) -> None:
@@ -262,9 +278,9 @@ class Runner:
         elif job.state == "cancelling" and event in ("done", "failed"):
             self._end(job, "cancelled")  # also when it was done just before it heard of it: it was not wanted any more
         elif event == "done":
-            job.result = message
-            self._estimates.learn(job.request, message, time.monotonic() - self._began)
+            job.result, seconds = message, time.monotonic() - self._began
             self._end(job, "done")
+            self._estimates.learn(job.request, message, seconds)  # last: what fails here is no business of the job
         elif event == "failed" and message.get("kind") == "cancelled":
             self._end(job, "cancelled")
         elif event == "failed":
@@ -272,14 +288,23 @@ class Runner:
             details = str(message.get("traceback") or "")
             if details:
                 _log.error("%s\n%s", text, details)
-            self._end(job, "failed", str(message.get("kind") or "defect"), text, details)
+            kind = str(message.get("kind") or "defect")
+            if kind == "defect":  # after a fault on the graphics card, nothing works in this process any more
+                self._let_die(self._worker)
+            self._end(job, "failed", kind, text, details)
+            if kind == "defect":
+                self._start_spare()
 
     def _on_end(self, worker: WorkerProcess, end: End) -> None:
         if worker in self._dying:
             self._dying.remove(worker)
             self._tidy()
+            if worker in self._holding:
+                self._holding.remove(worker)
             if self._verdict is not None:
                 self._on_gone()
+            if not self._holding:
+                self._on_held()
             return
         if worker is not self._worker:
             return
@@ -307,7 +332,7 @@ class Runner:
 
     def _on_hang(self) -> None:
         if self.running is not None and self._worker is not None and self._verdict is None:
-            self._kill_for("failed", *hang(self._silence, list(self._worker.tail)))
+            self._kill_for("failed", *hang(self._watch.silence, list(self._worker.tail)))
 
     def _on_cancel_timeout(self) -> None:
         if self.running is not None and self._worker is not None and self.running.state == "cancelling":
@@ -322,7 +347,26 @@ class Runner:
     def _let_die(self, worker: WorkerProcess) -> None:
         self._worker = None
         self._dying.append(worker)
+        if self._on_card():
+            self._holding.append(worker)
+            self._hold_timer.start(HOLD_MS)
         worker.kill()
+
+    def _on_card(self) -> bool:
+        """Whether the worker may hold a graphics card's memory, by what it did last."""
+        device = self._warming.get("device") or "auto"
+        if device == "auto" and self.devices:
+            return any(known.get("name") != "cpu" for known in self.devices)
+        return device != "cpu"
+
+    def _on_held(self) -> None:
+        """Killed workers are gone with their memory, or have taken too long about it: on with what waits."""
+        self._hold_timer.stop()
+        self._holding.clear()
+        self._advance()
+        if self._warm_later:
+            self._warm_later = False
+            self._start_spare()
 
     def _on_gone(self) -> None:
         """The killed worker is gone, or takes its time about it, for which the user shall not wait."""
@@ -349,6 +393,7 @@ class Runner:
         if not job.remove_folder():
             self._untidy.append(job)
         self.changed.emit()
+        look()
         if self.queue and not self._closed:
             self._next_timer.start(0)  # not at once: a queue of jobs that fail as they start would be a deep recursion
 
@@ -359,15 +404,6 @@ class Runner:
         """By what was learned; None where nothing was, or when it was wrong."""
         left = None if self._eta is None else self._eta - (time.monotonic() - self._began)
         return left if left is not None and left > 0 else None
-
-
-def _unprepared(job: Job, error: Exception) -> tuple[str, str, str]:
-    """Kind, sentence and details of a job whose inputs could not be written."""
-    if isinstance(error, UserError):
-        return "input", str(error), ""
-    _log.error("The job %r could not be prepared", job.title, exc_info=error)
-    details = "".join(traceback.format_exception(error))
-    return "defect", _("The inputs could not be written: {error}").format(error=error), details
 
 
 def _number(value: Any) -> float | None:

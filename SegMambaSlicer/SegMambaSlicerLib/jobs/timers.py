@@ -7,7 +7,7 @@ from typing import Any
 
 import qt
 
-__all__ = ["single_shot"]
+__all__ = ["let_go", "single_shot"]
 
 
 def single_shot(on_timeout: Callable[[], Any]) -> Any:
@@ -16,3 +16,10 @@ def single_shot(on_timeout: Callable[[], Any]) -> Any:
     timer.setSingleShot(True)
     timer.connect("timeout()", on_timeout)
     return timer
+
+
+def let_go(timer: Any) -> None:
+    """Ends a timer for good: what it calls, and all that hangs on that, would otherwise be kept as long as Qt is."""
+    timer.stop()
+    timer.blockSignals(True)
+    timer.deleteLater()

@@ -19,7 +19,7 @@ from slicer.i18n import tr as _
 from ..signal import Signal
 from .environment import worker_environment
 from .lines import LineReader, from_qt
-from .timers import single_shot
+from .timers import let_go, single_shot
 
 __all__ = ["End", "WorkerProcess"]
 
@@ -98,10 +98,12 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Ends it at once; ``ended`` follows."""
+        if self._over:
+            return
         # In Slicer the program may be a launcher, which dies alone: the worker itself is ended by the number that it
         # gave, while the launcher still waits for it and the number can belong to nobody else.
         number = self.about.get("pid")
-        if not self._over and isinstance(number, int) and number > 1 and number != int(self._process.processId()):
+        if isinstance(number, int) and number > 1 and number != int(self._process.processId()):
             with contextlib.suppress(OSError):
                 os.kill(number, getattr(signal, "SIGKILL", signal.SIGTERM))
         self._process.kill()
@@ -109,9 +111,11 @@ class WorkerProcess:
     def discard(self, wait_ms: int = 3000) -> None:
         """Ends it, waits until it is gone, and says nothing more."""
         self.received, self.written, self.ended = Signal(), Signal(), Signal()
-        self.kill()
-        self._over = True
-        self._process.waitForFinished(wait_ms)
+        if not self._over:
+            self.kill()
+            self._over = True
+            self._process.waitForFinished(wait_ms)
+            self._let_go()
 
     def _read_output(self) -> None:
         for line in self._output.feed(from_qt(self._process.readAllStandardOutput())):
@@ -168,4 +172,12 @@ class WorkerProcess:
     def _end(self, end: End) -> None:
         if not self._over:
             self._over = True
+            self._let_go()
             self.ended.emit(end)
+
+    def _let_go(self) -> None:
+        """Qt would keep the process, and all that listens to it, as long as the application lives."""
+        let_go(self._later)
+        # Not disconnected: this may be called by one of its signals, whose list of listeners Qt's binding goes through.
+        self._process.blockSignals(True)
+        self._process.deleteLater()

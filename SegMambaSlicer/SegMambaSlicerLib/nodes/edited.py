@@ -1,4 +1,5 @@
-"""Which segments are ours, and whether the user has edited them: a tag on each holds a hash of its voxels."""
+"""Which segments are ours, and whether the user has edited them: tags on each hold a hash of its
+voxels and its id, which a copy of it does not have."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from segmamba.errors import UserError
 from . import labelmaps
 from .text import _
 
-TAG = "SegMamba.Voxels"
+TAG, ID_TAG = "SegMamba.Voxels", "SegMamba.Segment"
 # A segment that lies this much further off, in mm, was moved.
 _MOVED = 1e-3
 
@@ -37,14 +38,15 @@ class EditedSegments(UserError):
         )  # fmt: skip
 
 
-def mark(segment: slicer.vtkSegment) -> None:
-    """Notes the segment's voxels on it, as computed."""
+def mark(segment: slicer.vtkSegment, segment_id: str) -> None:
+    """Notes the segment's voxels on it, as computed, and the id that it gets."""
     segment.SetTag(TAG, fingerprint(segment))
+    segment.SetTag(ID_TAG, segment_id)
 
 
-def ours(segment: slicer.vtkSegment) -> bool:
-    """Whether we made the segment."""
-    return bool(tag(segment, TAG))
+def ours(segment: slicer.vtkSegment, segment_id: str) -> bool:
+    """Whether we made the segment with this id; a copy carries our tags along, but is the user's."""
+    return bool(tag(segment, TAG)) and tag(segment, ID_TAG) == segment_id
 
 
 def is_edited(segment: slicer.vtkSegment) -> bool:

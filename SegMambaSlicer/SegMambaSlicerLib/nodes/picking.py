@@ -23,6 +23,7 @@ _CT = {"ct", "cta", "cect", "ncct"}
 _PET = {"pet", "pt", "fdg", "suv"}
 # BraTS: t1n, t1c, t2w, t2f.  Other ways to write them in one word; "sT1W" is Philips' spin echo.
 _ONE_WORD = re.compile(r"s?t([12])(n|w|wi|f|c|ce|cw|gd|gad|post|km|weighted|flair|star)?")
+SERIES_DESCRIPTION = "DICOM.SeriesDescription"
 # nnU-Net: CASE_0000.nii.gz is the first channel.
 _NUMBERED = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
 
@@ -72,7 +73,7 @@ def kind_of_channel(channel: Channel) -> str | None:
 
 def kind_of_volume(volume: slicer.vtkMRMLVolumeNode) -> str | None:
     """What a volume is: by its name, then by DICOM's series description, contrast agent and modality."""
-    description = volume.GetAttribute("DICOM.SeriesDescription") or dicom.value(volume, "0008,103e")
+    description = _of_item(volume, SERIES_DESCRIPTION) or dicom.value(volume, "0008,103e")
     agent = dicom.value(volume, "0018,0010").strip()
     for text in (volume.GetName() or "", description):
         kind = kind_of(text)
@@ -85,11 +86,15 @@ def kind_of_volume(volume: slicer.vtkMRMLVolumeNode) -> str | None:
 
 def modality_of(volume: slicer.vtkMRMLVolumeNode) -> str:
     """DICOM's modality, e.g. ``MR``; nothing if the volume was not loaded from DICOM."""
+    name = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
+    return _of_item(volume, name) or dicom.value(volume, "0008,0060")
+
+
+def _of_item(volume: slicer.vtkMRMLVolumeNode, name: str) -> str:
+    """An attribute where Slicer's DICOM module puts it, on the item of the subject hierarchy; else of the node."""
     tree = hierarchy.tree()
     item = tree.GetItemByDataNode(volume)
-    constants = slicer.vtkMRMLSubjectHierarchyConstants
-    kept = tree.GetItemAttribute(item, constants.GetDICOMSeriesModalityAttributeName()) if item else ""
-    return kept or volume.GetAttribute("DICOM.Modality") or dicom.value(volume, "0008,0060")
+    return (tree.GetItemAttribute(item, name) if item else "") or volume.GetAttribute(name) or ""
 
 
 def usable(node: slicer.vtkMRMLNode | None) -> bool:

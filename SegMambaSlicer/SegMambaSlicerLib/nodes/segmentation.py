@@ -10,6 +10,8 @@ that the user gave to one stays.  One that was edited is never replaced without 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import slicer
 
@@ -19,10 +21,11 @@ from segmamba.metadata import Metadata
 from . import dicom, edited, geometry, hierarchy, labelmaps, naming, undo
 from .edited import EditedSegments
 from .exchange import Result
+from .looks import Looks
 from .provenance import Provenance
 from .text import _
 
-__all__ = ["EditedSegments", "Result", "edited_segments", "place_result"]
+__all__ = ["EditedSegments", "Result", "check_output", "edited_segments", "place_result"]
 
 
 def edited_segments(metadata: Metadata, output: slicer.vtkMRMLSegmentationNode | None) -> list[str]:
@@ -35,7 +38,31 @@ def edited_segments(metadata: Metadata, output: slicer.vtkMRMLSegmentationNode |
     segmentation = output.GetSegmentation()
     wanted = set(naming.segment_ids(metadata))
     found = [segment_id for segment_id in segmentation.GetSegmentIDs() if segment_id in wanted]
-    return [i for i in found if not _replaceable(segmentation.GetSegment(i))]
+    return [i for i in found if not _replaceable(segmentation, i)]
+
+
+def check_output(
+    metadata: Metadata,
+    reference: slicer.vtkMRMLVolumeNode,
+    output: slicer.vtkMRMLSegmentationNode | None,
+    replace_edited: bool | Collection[str] | None = None,
+) -> None:
+    """Raises what :func:`place_result` would of the output, with the same arguments; changes nothing.
+
+    To know before the computation rather than after it.
+    """
+    if output is None:
+        return
+    changed = edited_segments(metadata, output)
+    if changed and replace_edited is None:
+        raise EditedSegments(output, changed)
+    going = _going(output, _told(changed, replace_edited))
+    _frame(reference, output if _stay(output, going) else None)
+    segmentation, binary = output.GetSegmentation(), labelmaps.binary_labelmap()
+    if segmentation.GetNumberOfSegments() and segmentation.GetSourceRepresentationName() != binary:
+        trial = slicer.vtkSegmentation()
+        trial.DeepCopy(segmentation)
+        _as_labelmaps(trial, output)
 
 
 def place_result(
@@ -45,7 +72,7 @@ def place_result(
     output: slicer.vtkMRMLSegmentationNode | None = None,
     provenance: Provenance | None = None,
     *,
-    replace_edited: bool | None = None,
+    replace_edited: bool | Collection[str] | None = None,
     name: str | None = None,
 ) -> slicer.vtkMRMLSegmentationNode:
     """Puts a result into the scene.
@@ -56,8 +83,8 @@ def place_result(
         reference: the first volume of the case.
         output: the node to use; None makes one.
         provenance: written on the node.
-        replace_edited: True replaces segments that were edited since we made them; False keeps them, and the new ones
-            get a number; None raises if there are any.
+        replace_edited: True replaces segments that were edited since we made them, or those with these ids; False
+            keeps them, and the new ones get a number; None raises if there are any.
         name: of a new node; by default after the volume.
 
     Returns:
@@ -65,17 +92,16 @@ def place_result(
 
     Raises:
         EditedSegments: with ``replace_edited`` None; nothing was changed.
-        UserError: the chosen output lies under a transform that the result cannot be brought under.
+        UserError: the chosen output lies under a transform that the result cannot be brought under, or its segments
+            cannot become labelmaps; nothing was changed.
     """
     shape = tuple(reversed(geometry.size(reference)))
     if result.labels.shape != shape:
         raise ValueError(f"labels of shape {result.labels.shape} do not lie on volume {reference.GetName()}, {shape}")
-    changed = edited_segments(metadata, output)
-    if changed and replace_edited is None:
-        raise EditedSegments(output, changed)
+    check_output(metadata, reference, output, replace_edited)
     layers = labelmaps.layers(result.labels, result.regions, [label.value for label in metadata.labels])
-    going = _going(output, changed if replace_edited else [])
-    stay = output is not None and output.GetSegmentation().GetNumberOfSegments() > len(going)
+    going = _going(output, _told(edited_segments(metadata, output), replace_edited))
+    stay = _stay(output, going)
     matrix = _frame(reference, output if stay else None)
 
     scene_keeps = undo.scene_keeps(output)
@@ -103,19 +129,33 @@ def place_result(
         output.EndModify(modified)
     hierarchy.place_beside(output, reference)
     dicom.refer(output, reference)
+    undo.leave(output)
     return output
 
 
-def _replaceable(segment: slicer.vtkSegment) -> bool:
+def _replaceable(segmentation: slicer.vtkSegmentation, segment_id: str) -> bool:
     """Whether we made it and nobody edited it.  One of our ids without our mark counts as the user's work."""
-    return edited.ours(segment) and not edited.is_edited(segment)
+    segment = segmentation.GetSegment(segment_id)
+    return edited.ours(segment, segment_id) and not edited.is_edited(segment)
+
+
+def _told(changed: list[str], replace_edited: bool | Collection[str] | None) -> list[str]:
+    """Those of the edited segments that are replaced nevertheless."""
+    if replace_edited is None or isinstance(replace_edited, bool):
+        return changed if replace_edited else []
+    return [segment_id for segment_id in changed if segment_id in replace_edited]
+
+
+def _stay(output: slicer.vtkMRMLSegmentationNode | None, going: list[str]) -> bool:
+    """Whether segments stay, so that the output's transform has to stay, too."""
+    return output is not None and output.GetSegmentation().GetNumberOfSegments() > len(going)
 
 
 def _going(output: slicer.vtkMRMLSegmentationNode | None, also: list[str]) -> list[str]:
     if output is None:
         return []
     segmentation = output.GetSegmentation()
-    return [i for i in segmentation.GetSegmentIDs() if i in also or _replaceable(segmentation.GetSegment(i))]
+    return [i for i in segmentation.GetSegmentIDs() if i in also or _replaceable(segmentation, i)]
 
 
 def _frame(reference: slicer.vtkMRMLVolumeNode, output: slicer.vtkMRMLSegmentationNode | None) -> np.ndarray:
@@ -136,6 +176,14 @@ def _frame(reference: slicer.vtkMRMLVolumeNode, output: slicer.vtkMRMLSegmentati
     return to_output @ matrix
 
 
+def _as_labelmaps(segmentation: slicer.vtkSegmentation, output: slicer.vtkMRMLSegmentationNode) -> None:
+    if not segmentation.CreateRepresentation(labelmaps.binary_labelmap()):
+        raise UserError(
+            _("Segmentation {output} cannot be turned into labelmaps: choose a new output.").format(
+                output=output.GetName())
+        )  # fmt: skip
+
+
 def _replace(
     output: slicer.vtkMRMLSegmentationNode,
     going: list[str],
@@ -149,14 +197,10 @@ def _replace(
     if segmentation.GetNumberOfSegments() == 0:
         segmentation.SetSourceRepresentationName(binary)
     elif segmentation.GetSourceRepresentationName() != binary:
-        if not segmentation.CreateRepresentation(binary):
-            raise UserError(
-                _("Segmentation {output} cannot be turned into labelmaps: choose a new output.").format(
-                    output=output.GetName())
-            )  # fmt: skip
+        _as_labelmaps(segmentation, output)
         segmentation.SetSourceRepresentationName(binary)
     shown = segmentation.ContainsRepresentation(surface)
-    before = {i: _Looks(output, i) for i in going}
+    before = {i: Looks(output, i) for i in going}
     ids = segmentation.GetSegmentIDs()
     follower = next((i for i in ids[ids.index(going[0]) :] if i not in going), "") if going else ""
     for segment_id in going:
@@ -175,7 +219,7 @@ def _replace(
             segment_id = f"{wanted}_{number}"
         if number > 1:
             segment.SetName(f"{label.name} {number}")
-        edited.mark(segment)
+        edited.mark(segment, segment_id)
         looks = before.get(segment_id)
         if looks is not None:
             looks.give_names(segment)
@@ -184,25 +228,3 @@ def _replace(
             looks.give_display(output, segment_id)
     if shown:
         segmentation.CreateRepresentation(surface, True)
-
-
-class _Looks:
-    """Name, colour and display of a segment that is replaced."""
-
-    _DISPLAY = (
-        "SegmentVisibility", "SegmentVisibility2DFill", "SegmentVisibility2DOutline", "SegmentVisibility3D",
-        "SegmentOpacity2DFill", "SegmentOpacity2DOutline", "SegmentOpacity3D",
-    )  # fmt: skip
-
-    def __init__(self, node: slicer.vtkMRMLSegmentationNode, segment_id: str):
-        segment, display = node.GetSegmentation().GetSegment(segment_id), node.GetDisplayNode()
-        self.name, self.colour = segment.GetName(), segment.GetColor()
-        self.display = {name: getattr(display, f"Get{name}")(segment_id) for name in self._DISPLAY}
-
-    def give_names(self, segment: slicer.vtkSegment) -> None:
-        segment.SetName(self.name)
-        segment.SetColor(*self.colour)
-
-    def give_display(self, node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> None:
-        for name, value in self.display.items():
-            getattr(node.GetDisplayNode(), f"Set{name}")(segment_id, value)

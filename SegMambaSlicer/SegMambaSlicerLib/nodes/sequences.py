@@ -7,7 +7,7 @@ browser moves along with them.  :func:`shown` shows an item and goes back afterw
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import slicer
@@ -64,9 +64,25 @@ def volumes_of_sequence(browser: slicer.vtkMRMLSequenceBrowserNode) -> list[Sequ
     return items
 
 
+def check(item: SequenceItem) -> None:
+    """Raises UserError where the browser would show something else for the item by now, or is no more."""
+    master = item.browser.GetMasterSequenceNode() if item.browser.GetScene() is not None else None
+    there = master is not None and item.number < master.GetNumberOfDataNodes()
+    if not there or master.GetNthIndexValue(item.number) != item.value:
+        raise UserError(
+            _("{item} is not where it was: the sequence was changed or removed meanwhile; segment it again.").format(
+                item=item.name)
+        )  # fmt: skip
+
+
 @contextlib.contextmanager
 def shown(item: SequenceItem) -> Iterator[SequenceItem]:
-    """Shows an item: its volumes hold its voxels meanwhile."""
+    """Shows an item: its volumes hold its voxels meanwhile.
+
+    Raises:
+        UserError: it is not there any more.
+    """
+    check(item)
     before = item.browser.GetSelectedItemNumber()
     try:
         _show(item.browser, item.number)
@@ -75,12 +91,25 @@ def shown(item: SequenceItem) -> Iterator[SequenceItem]:
         _show(item.browser, max(before, 0))
 
 
+def keep_all(item: SequenceItem, nodes: Sequence[slicer.vtkMRMLNode]) -> None:
+    """Keeps several results as this item, each as :func:`keep` does."""
+    found = [item.browser.GetSequenceNode(node) for node in nodes]
+    # As one change: else the browser would empty those that are not kept yet as soon as the first is.
+    before = [(sequence, sequence.StartModify()) for sequence in found if sequence is not None]
+    try:
+        for node in nodes:
+            keep(item, node)
+    finally:
+        for sequence, modified in before:
+            sequence.EndModify(modified)
+
+
 def keep(item: SequenceItem, node: slicer.vtkMRMLNode) -> slicer.vtkMRMLSequenceNode:
     """Keeps a result as this item of a sequence that the browser shows from then on.
 
     Args:
         item: that the node was computed of.
-        node: a segmentation or a volume; the same node for all items, which becomes the one that shows them.
+        node: a segmentation, a volume or a table; the same node for all items, which becomes the one that shows them.
 
     Returns:
         The sequence, made with the first item.

@@ -27,7 +27,7 @@ def place_table(
     rows = []
     for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
         segment = segmentation.GetSegmentation().GetSegment(segment_id)
-        if edited.ours(segment):
+        if edited.ours(segment, segment_id):
             voxels, millilitres = measured(segmentation, segment)
             rows.append((segment.GetName(), voxels, millilitres))
     if table is None:

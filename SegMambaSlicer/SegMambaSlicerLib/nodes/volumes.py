@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import slicer
@@ -25,6 +26,7 @@ def place_probabilities(
     metadata: Metadata,
     reference: slicer.vtkMRMLVolumeNode,
     provenance: Provenance | None = None,
+    nodes: Sequence[slicer.vtkMRMLScalarVolumeNode] = (),
 ) -> list[slicer.vtkMRMLScalarVolumeNode]:
     """One volume for each label, 0 to 1; the background gets none.
 
@@ -33,6 +35,7 @@ def place_probabilities(
         metadata: of the model.
         reference: the first volume of the case.
         provenance: written on each node.
+        nodes: to use, one for each label; those that are no longer in the scene are made anew.
 
     Returns:
         Volumes in the model's order.  Those of an earlier run of the model on this volume are used again.
@@ -51,6 +54,7 @@ def place_probabilities(
             metadata,
             reference,
             provenance,
+            nodes[n] if n < len(nodes) else None,
         )
         for n, label in enumerate(metadata.labels)
     ]
@@ -61,13 +65,14 @@ def place_uncertainty(
     metadata: Metadata,
     reference: slicer.vtkMRMLVolumeNode,
     provenance: Provenance | None = None,
+    node: slicer.vtkMRMLScalarVolumeNode | None = None,
 ) -> slicer.vtkMRMLScalarVolumeNode:
     """The normalised entropy, 0 to 1; arguments as of :func:`place_probabilities`, (k, j, i)."""
     values = uncertainty
     if not isinstance(values, np.ndarray):
         values = exchange.read_array(values, mapped=True)
     title = _("{volume} uncertainty").format(volume=reference.GetName())
-    return _place(values, "uncertainty", title, metadata, reference, provenance)
+    return _place(values, "uncertainty", title, metadata, reference, provenance, node)
 
 
 def is_output(volume: slicer.vtkMRMLNode) -> bool:
@@ -82,11 +87,13 @@ def _place(
     metadata: Metadata,
     reference: slicer.vtkMRMLVolumeNode,
     provenance: Provenance | None,
+    node: slicer.vtkMRMLScalarVolumeNode | None,
 ) -> slicer.vtkMRMLScalarVolumeNode:
     if values.shape != tuple(reversed(geometry.size(reference))):
         raise ValueError(f"values of shape {values.shape} do not lie on volume {reference.GetName()}")
     marks = {OUTPUT: kind, "SegMamba.Model": metadata.name}
-    node = _earlier(marks, reference)
+    if node is None or node.GetScene() is None:
+        node = _earlier(marks, reference)
     if node is None:
         name = slicer.mrmlScene.GenerateUniqueName(title)
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)

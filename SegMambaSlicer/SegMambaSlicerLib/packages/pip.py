@@ -4,7 +4,7 @@ import importlib
 import logging
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -69,7 +69,9 @@ def install(arguments: list[str], constraints: Path, quiet: bool = False) -> Non
     """
     packaging = slicer_packaging()
     if packaging is not None:
-        packaging.pip_install(arguments, constraints=constraints, requester=REQUESTER, show_progress=not quiet)
+        # Its own progress dialog shows failures, too.
+        with busy(_("Installing Python packages...")) if quiet else nullcontext():
+            packaging.pip_install(arguments, constraints=constraints, requester=REQUESTER, show_progress=not quiet)
     elif application() is not None:
         import slicer
 
@@ -84,15 +86,20 @@ def install(arguments: list[str], constraints: Path, quiet: bool = False) -> Non
 
 @contextmanager
 def busy(text: str) -> Iterator[None]:
-    """A window with a moving bar, in Slicer; it moves while pip writes lines."""
+    """A window with a moving bar, in Slicer; it moves while pip writes lines, and nothing else can be pressed."""
     dialog = None
     if application() is not None and not testing():
+        import qt
         import slicer
 
         dialog = slicer.util.createProgressDialog(labelText=text, maximum=0, windowTitle=REQUESTER)
+        dialog.setWindowModality(qt.Qt.ApplicationModal)
+        dialog.setCancelButton(None)  # there is no way back in the middle of an installation
+        dialog.show()
         slicer.app.processEvents()
     try:
         yield
     finally:
         if dialog is not None:
             dialog.close()
+            dialog.deleteLater()

@@ -44,6 +44,8 @@ def doctor(callback: Callable[[str], None]):
         # A process that cannot start may tell so by two signals.
         if process in _running:
             _running.discard(process)
+            process.blockSignals(True)
+            process.deleteLater()  # Qt would keep it, and the panel with it
             callback(text)
 
     def finished(*_arguments) -> None:

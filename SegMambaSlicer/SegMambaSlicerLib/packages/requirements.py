@@ -76,23 +76,31 @@ def constraints(requirements: list[str]) -> str:
     """The text of a constraints file that keeps every installed package at its version.
 
     So NumPy, SciPy, SimpleITK, requests and all else that Slicer or other extensions brought never change. Exempt are
-    the tools that install, and packages that ``requirements`` name and that are too old, with what these need: an old
-    numba could not be renewed beside its old llvmlite. What Slicer ships is exempt under no circumstances.
+    the tools that install, and packages that ``requirements`` name and that are too old, with what these need and what
+    needs them: an old numba could not be renewed beside its old llvmlite, nor an old torch beside its torchvision.
+    What Slicer ships is exempt under no circumstances.
     """
     present = installed()
     free: set[str] = set()
     renewed = {_canonical(name_of(requirement)) for requirement in unfulfilled(requirements)} & present.keys()
+    needs = {name: _needs(name) for name in present} if renewed else {}
+    while dependent := {name for name in needs.keys() - renewed if needs[name] & renewed}:
+        renewed |= dependent
     while renewed:
         free |= renewed
-        renewed = {name for known in renewed for name in _needs(known)} & present.keys() - free
+        renewed = {name for known in renewed for name in needs[known]} & present.keys() - free
     free = (free - set(_SHIPPED.split())) | _TOOLS
     return "".join(f"{name}=={version}\n" for name, version in sorted(present.items()) if name not in free)
 
 
 def _needs(name: str) -> set[str]:
     """Names of the packages that an installed one cannot do without."""
-    listed = [need for need in importlib.metadata.requires(name) or () if "extra ==" not in need]
-    return {_canonical(re.match(r"[A-Za-z0-9._-]+", need)[0]) for need in listed}
+    try:
+        listed = importlib.metadata.requires(name) or ()
+    except importlib.metadata.PackageNotFoundError:  # a folder of metadata with another name than the package
+        return set()
+    found = (re.match(r"[A-Za-z0-9._-]+", need) for need in listed if "extra ==" not in need)
+    return {_canonical(match[0]) for match in found if match}
 
 
 def _read(path: Path) -> list[str]:

@@ -48,7 +48,7 @@ class Context:
         self.log(text)
         if details:
             self.log(details)
-            self.ui.packagesSection.setCollapsed(False)
+            self.ui.packagesSection.collapsed = False
 
     def guarded(self, action: Callable[[], None]) -> Callable[..., None]:
         """For a button: what goes wrong in ``action`` is shown, the panel goes on working."""

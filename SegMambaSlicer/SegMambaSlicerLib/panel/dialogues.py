@@ -23,6 +23,14 @@ def choose_folder(title: str) -> str:
 def ask_which(title: str, question: str, answers: Sequence[str]) -> int:
     """A question with these answers, the last of which does nothing.
 
+    The first one takes something away where there are three.  No two buttons get the same role: Qt 6 and macOS have
+    told the wrong one of two.
+
+    Args:
+        title: of the window.
+        question: what is asked.
+        answers: two or three, the last of which is what Escape and Enter do.
+
     Returns:
         The index of the answer; that of the last where the dialogue was closed.
     """
@@ -30,11 +38,15 @@ def ask_which(title: str, question: str, answers: Sequence[str]) -> int:
     box.setIcon(qt.QMessageBox.Question)
     box.setWindowTitle(title)
     box.setText(question)
-    roles = [qt.QMessageBox.AcceptRole] * (len(answers) - 1) + [qt.QMessageBox.RejectRole]
+    roles = [qt.QMessageBox.DestructiveRole, qt.QMessageBox.AcceptRole, qt.QMessageBox.RejectRole][-len(answers) :]
     buttons = [box.addButton(text, role) for text, role in zip(answers, roles, strict=True)]
+    box.setDefaultButton(buttons[-1])
+    box.setEscapeButton(buttons[-1])
     box.exec_()
     clicked = box.clickedButton()
-    return next((n for n, button in enumerate(buttons) if button == clicked), len(answers) - 1)
+    chosen = next((n for n, button in enumerate(buttons) if button == clicked), len(answers) - 1)
+    box.deleteLater()
+    return chosen
 
 
 def _path(chosen: object) -> str:

@@ -67,7 +67,7 @@ class PackagesPart:
 
     def _on_report(self, report: str) -> None:
         self._checking = False
-        self._context.ui.packagesSection.setCollapsed(False)
+        self._context.ui.packagesSection.collapsed = False
         self._context.log(report)
         self._context.ui.statusLabel.setText(_("The report of the installation stands in the log."))
         self._context.refresh()

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..nodes import undo
-from ..placing import table_of, take_back
+from ..placing import bring_again, table_of, take_back
 from .bindings import enable
 from .context import Context
 
@@ -60,7 +60,14 @@ class ResultsPart:
         enable(ui.openEditorButton, nothing)
         no_table = nothing or (None if self._table is not None else _("There is no table of volumes for this one."))
         enable(ui.showTableButton, no_table)
-        kept = undo.can_undo(self._segmentation)
+        again = undo.can_redo(self._segmentation)
+        ui.undoButton.setText(_("Redo") if again else _("Undo"))
+        back, forth = (
+            _("Put the segmentation back as it was before the last result."),
+            _("Bring the last result again."),
+        )
+        ui.undoButton.setProperty("usualToolTip", forth if again else back)
+        kept = again or undo.can_undo(self._segmentation)
         enable(ui.undoButton, None if kept else _("There is no result of this session to take back."))
 
     def _fill(self) -> None:
@@ -88,9 +95,20 @@ class ResultsPart:
         widget.setVisible(rows > 0)
 
     def _undo(self) -> None:
-        name = self._segmentation.GetName()
-        take_back(self._segmentation)
-        self._context.say(_("{name} is as it was before the last result.").format(name=name))
+        node, name = self._segmentation, self._segmentation.GetName()
+        again = undo.can_redo(node)
+        swap = bring_again if again else take_back
+        try:
+            swap(node)
+        except undo.ChangedSince as changed:
+            if not self._context.ask(_("{sentence} Go on?").format(sentence=changed)):
+                self._context.say(_("Nothing was taken back; {name} is as it was.").format(name=name))
+                return
+            swap(node, True)
+        sentence = _("{name} is as it was before the last result.")
+        if again:
+            sentence = _("The last result is in {name} again.")
+        self._context.say(sentence.format(name=name))
 
     def _open_editor(self) -> None:
         slicer.util.selectModule("SegmentEditor")

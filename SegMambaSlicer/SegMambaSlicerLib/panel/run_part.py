@@ -18,7 +18,7 @@ class RunPart:
 
     Args:
         context: shared by the parts.
-        start: called when Segment is pressed.
+        start: called when Segment or, while something runs, Add to queue is pressed.
     """
 
     def __init__(self, context: Context, start: Callable[[], None]):
@@ -26,6 +26,7 @@ class RunPart:
         self._start = start
         self._total = 0  # cases of the queue that is worked on, those that are done included
         context.ui.segmentButton.connect("clicked()", context.guarded(self._pressed))
+        context.ui.queueButton.connect("clicked()", context.guarded(self._start))
 
     def refresh(self, reason: str | None, model: str) -> None:
         """Shows whether it runs.
@@ -48,6 +49,8 @@ class RunPart:
         else:
             button.setText(_("Cancel"))
             enable(button, None)
+        ui.queueButton.setVisible(bool(runs))
+        enable(ui.queueButton, reason if runs else _("Nothing is running; press Segment."))
         ui.progressBar.setVisible(bool(runs))
         if runs and self._total == 0:
             ui.progressBar.setValue(0)

@@ -15,7 +15,8 @@ A `segment` request carries `script`, a list of steps, done in order on a thread
     ["done", fields]            the job is done; these fields are in the answer
 
 A job whose script does not end it is done.  The first argument chooses a process that goes wrong as a whole:
-`silent` never answers, `stillborn` ends at once with a message, `launcher` starts the worker as its own child.
+`silent` never answers, `stillborn` ends at once with a message, `launcher` starts the worker as its own child and
+ends, where that has crashed, as Slicer's launcher does: with a failure and a line about it.
 """
 
 import base64
@@ -98,7 +99,10 @@ def main():
     if mode == "silent":
         time.sleep(1e6)
     if mode == "launcher":
-        sys.exit(subprocess.call([sys.executable, __file__]))
+        code = subprocess.call([sys.executable, __file__])
+        if code < 0:
+            os.write(2, b"error: [/opt/Slicer/bin/python-real] exit abnormally - Report the problem.\n")
+        sys.exit(1 if code < 0 else code)
     threading.Thread(target=work, daemon=True).start()
     for line in sys.stdin.buffer:
         message = json.loads(line)

@@ -52,6 +52,91 @@ def test_a_job_that_does_not_heed_it_is_ended_within_a_second_and_a_spare_warms(
     assert runner.wait(runner.submit(job())).state == "done"
 
 
+@pytest.mark.parametrize("device", ("auto", "cpu"))
+def test_a_killed_worker_that_may_hold_a_cards_memory_is_waited_for(runner, job, started, until, monkeypatch, device):
+    """The job is reported at once; the next worker starts when the card is free."""
+    from SegMambaSlicerLib.jobs import worker_process
+
+    one, after = job(["progress", 0.5], ["deaf", 30]), job()
+    one.request["device"] = device
+    started(one)
+    killed, kill = [], worker_process.WorkerProcess.kill
+    monkeypatch.setattr(worker_process.WorkerProcess, "kill", lambda worker: killed.append(worker))
+    begin = time.monotonic()
+    runner.cancel(one)
+    runner.submit(after)
+    runner.wait(one)
+    assert time.monotonic() - begin < 1.2 and one.state == "cancelled"
+    if device == "cpu":
+        assert runner.wait(after).state == "done"
+    else:
+        assert runner.wait(after, 0.3).state == "queued"
+    monkeypatch.undo()
+    kill(killed[0])
+    assert runner.wait(after).state == "done"
+
+
+def test_a_spare_is_waited_for_too_and_not_for_ever(runner, job, started, until, monkeypatch):
+    from SegMambaSlicerLib.jobs import runner as module
+    from SegMambaSlicerLib.jobs import worker_process
+
+    monkeypatch.setattr(module, "HOLD_MS", 600)
+    one = started(job(["progress", 0.5], ["deaf", 30]))
+    killed, kill = [], worker_process.WorkerProcess.kill
+    with monkeypatch.context() as patched:
+        patched.setattr(worker_process.WorkerProcess, "kill", lambda worker: killed.append(worker))
+        runner.cancel(one)
+        runner.wait(one)
+        assert runner.is_warm and runner._worker is None
+        until(lambda: runner._worker is not None)
+    kill(killed[0])
+
+
+def test_a_wait_ends_when_the_application_quits(runner, job):
+    """With the real end of Qt's event loop, as a closed main window brings it about."""
+    import qt
+    from PySide6 import QtCore, QtWidgets
+
+    one, raised = job(["work", 30]), []
+
+    def script() -> None:
+        runner.submit(one)
+        timer.start(100)
+        try:
+            runner.wait(one, 20)
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    # In Slicer that comes after the last event loop has ended, which this wait would keep from ending.
+    qt.QCoreApplication.instance().disconnect("aboutToQuit()", runner.shut_down)
+    timer, begin = qt.QTimer(), qt.QTimer()
+    timer.setSingleShot(True)
+    timer.connect("timeout()", lambda: QtCore.QCoreApplication.exit(0))
+    begin.setSingleShot(True)
+    begin.connect("timeout()", script)
+    begin.start(0)
+    start = time.monotonic()
+    QtWidgets.QApplication.exec()
+    assert time.monotonic() - start < 5
+    assert raised == ["The application quits."]
+    assert one.state == "cancelled" and not runner.is_warm
+
+
+def test_an_error_in_what_is_waited_for_is_raised(application):
+    from SegMambaSlicerLib.jobs.waiting import wait_until
+
+    looks = []
+
+    def over() -> bool:
+        looks.append(1)
+        if len(looks) > 1:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_until(over, 5)
+
+
 def test_without_a_spare_the_next_job_starts_the_worker(make_runner, job, until):
     runner = make_runner(spare=False)
     one = runner.submit(job(["deaf", 30]))

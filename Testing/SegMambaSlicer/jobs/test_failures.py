@@ -23,6 +23,56 @@ def test_a_crash_is_told_with_the_last_lines_and_the_next_job_works(runner, job,
     assert runner.wait(runner.submit(job())).state == "done"
 
 
+def test_a_crash_behind_a_launcher_is_told_with_the_workers_own_last_line(make_runner, job):
+    runner = make_runner("launcher")
+    one = job(["progress", 0.5], ["err", "CUDA error: misaligned address\n"], ["abort"])
+    runner.wait(runner.submit(one))
+    assert one.kind == "crash"
+    assert one.error == "The worker process ended unexpectedly (ended by the system): CUDA error: misaligned address"
+    assert "exit abnormally" not in one.details
+
+
+def test_after_a_defect_the_next_job_gets_another_process(runner, job):
+    first = runner.wait(runner.submit(job())).result["pid"]
+    assert runner.wait(runner.submit(job(["failed", "input", "No image."]))).kind == "input"
+    assert runner.wait(runner.submit(job())).result["pid"] == first
+    assert runner.wait(runner.submit(job(["failed", "defect", "an illegal memory access"]))).kind == "defect"
+    assert runner.is_warm
+    assert runner.wait(runner.submit(job())).result["pid"] != first
+
+
+def test_an_estimate_that_cannot_be_learned_does_not_keep_the_job(runner, job, monkeypatch):
+    monkeypatch.setattr(runner._estimates, "learn", lambda *_: 1 / 0)
+    one, other = runner.submit(job()), runner.submit(job())
+    runner.wait(other, 10)
+    assert (one.state, other.state) == ("done", "done")
+
+
+def test_until_the_first_message_a_silence_may_be_twice_as_long(application, until):
+    from SegMambaSlicerLib.jobs.watch import HangWatch
+
+    asked, begin = [], time.monotonic()
+    watch = HangWatch(0.2, 0.1, lambda: asked.append(time.monotonic()), lambda: None)
+    watch.start()
+    assert watch.silence == pytest.approx(0.6)
+    until(lambda: asked)
+    assert asked[0] - begin > 0.45
+    watch.begun()
+    begin = time.monotonic()
+    until(lambda: len(asked) > 1)
+    assert 0.15 < asked[1] - begin < 0.45 and watch.silence == pytest.approx(0.3)
+    watch.close()
+
+
+def test_a_process_that_has_ended_is_kept_by_nobody(runner, job, until):
+    import shiboken6
+
+    for step in (["exit", 1], ["failed", "defect", "?"]):
+        runner.submit(job(["progress", 0.5], step))
+        process = runner._worker._process
+        until(lambda: not shiboken6.isValid(process))  # noqa: B023
+
+
 def test_a_queue_goes_on_after_a_crash(runner, job):
     first, second = runner.submit(job(["progress", 0.5], ["exit", 1])), runner.submit(job())
     runner.wait(second)

@@ -103,11 +103,16 @@ def test_label_maps_colour_volumes_empty_ones_and_our_results_are_passed_over(sc
     assert picking.pick_inputs([*nodes, reference], metadata.channels) == [reference]
 
 
-def test_dicom_says_what_the_name_does_not(add, monkeypatch):
+def test_dicom_says_what_the_name_does_not(scene, add, monkeypatch):
+    import slicer
+
     values = {("a", "0008,103e"): "t1_mpr_sag", ("a", "0018,0010"): "Dotarem", ("b", "0008,103e"): "t1_mpr_sag",
               ("c", "0008,103e"): "t2_tirm"}  # fmt: skip
     monkeypatch.setattr(dicom, "value", lambda volume, tag: values.get((volume.GetName(), tag), ""))
     nodes = [add("a"), add("b"), add("c"), add("d")]
     assert [picking.kind_of_volume(node) for node in nodes] == ["t1c", "t1", "flair", None]
-    nodes[3].SetAttribute("DICOM.SeriesDescription", "T2 TSE")
+    # On the item, where Slicer's DICOM module puts it, before what stands on the node.
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    tree.SetItemAttribute(tree.GetItemByDataNode(nodes[3]), "DICOM.SeriesDescription", "T2 TSE")
+    nodes[3].SetAttribute("DICOM.SeriesDescription", "T1 of another time")
     assert names(picking.pick_inputs(nodes, BRATS)) == ["b", "a", "d", "c"]

@@ -26,7 +26,10 @@ def test_everything_is_installed_after_one_question_and_slicers_own_packages_sta
     rest = ["safetensors>=0.4", "platformdirs>=4"]
     new = (["pip_ensure", rest, "SegMamba", False, False], ["pip_install", ["numba>=0.60"], False])
     assert all((call in said["calls"]) == (slicer == "5.12") for call in new)
-    assert said["progress"].count("closed") == len(said["progress"]) / 2
+    # PyTorch, what is optional, and the trial of what was installed; in 5.10 all the rest, too.
+    assert said["progress"].count("closed") == len(said["progress"]) / 2 == (3 if slicer == "5.12" else 4)
+    # The user can neither go on meanwhile nor press a Cancel that cancels nothing.
+    assert said["dialogs"] == [["application modal", []]] * said["progress"].count("closed")
 
 
 @VERSIONS

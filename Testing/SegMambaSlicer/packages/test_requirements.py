@@ -60,6 +60,15 @@ def test_what_a_renewed_package_needs_may_change_with_it_unless_slicer_ships_it(
     assert "llvmlite==0.33" in requirements.constraints(["numba>=0.40"])
 
 
+def test_what_needs_a_renewed_package_may_change_with_it_unless_slicer_ships_it(site, tmp_path):
+    site(torch="2.5", torchvision="0.20", monai="1.4", pillow="11.0", other="1.0")
+    for name, need in (("torchvision-0.20", "torch==2.5"), ("monai-1.4", "torchvision"), ("pillow-11.0", "torch")):
+        with (tmp_path / f"{name}.dist-info" / "METADATA").open("a") as file:
+            file.write(f"Requires-Dist: {need}\n")
+    assert requirements.constraints(["torch>=2.6"]) == "other==1.0\npillow==11.0\n"
+    assert "torchvision==0.20" in requirements.constraints(["torch>=2.4"])
+
+
 def test_remains_of_broken_installations_do_not_spoil_the_constraints(site, tmp_path):
     site(numpy="2.4.6", odd="unknown", broken="1.0-local-build")
     (tmp_path / "~umpy-2.0.dist-info").mkdir()

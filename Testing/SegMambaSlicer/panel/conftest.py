@@ -117,3 +117,18 @@ def busy(user: User, load_phantom: Callable[..., list[Any]], large_files: list[P
     user.press()
     user.wait(lambda: "Segmenting" in user.status)
     return user
+
+
+@pytest.fixture
+def quick(user: User, tiny_model: Path) -> User:
+    """A model with one channel and two labels that takes a moment, and two volumes to segment."""
+    import numpy as np
+    import slicer
+
+    matrix = np.diag([1.0, 1.0, 2.0, 1.0])
+    for n in range(2):
+        values = np.random.default_rng(n).normal(100, 30, (12, 18, 16))
+        slicer.util.addVolumeFromArray(values, matrix, f"Head {n} T1")
+    user.parameters.model = str(tiny_model)
+    user.panel.inputs.pick(anew=True)
+    return user

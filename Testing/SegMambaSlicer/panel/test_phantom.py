@@ -27,6 +27,18 @@ def test_a_phantom_that_cannot_be_drawn_is_said_in_one_sentence(user, monkeypatc
         phantom.load_phantom()
 
 
+def test_the_modules_self_test_is_skipped_where_packages_are_missing_and_slicer_is_tested(user, monkeypatch):
+    import unittest
+
+    import slicer
+    from SegMambaSlicerLib import packages
+
+    monkeypatch.setattr(packages, "missing", lambda: ["torch>=2.6"])
+    slicer.app.set_testing(True)
+    with pytest.raises(unittest.SkipTest, match="packages of SegMamba are missing"):
+        user.module.source.SegMambaSlicerTest().runTest()
+
+
 def test_the_modules_self_test_passes_and_fails_where_it_should(user, load_phantom, monkeypatch):
     from SegMambaSlicerLib import self_test
 

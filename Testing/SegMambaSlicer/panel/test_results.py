@@ -4,20 +4,6 @@ import numpy as np
 import pytest
 
 
-@pytest.fixture
-def quick(user, tiny_model):
-    """A model with one channel and two labels that takes a moment, and two volumes to segment."""
-    import slicer
-
-    matrix = np.diag([1.0, 1.0, 2.0, 1.0])
-    for n in range(2):
-        values = np.random.default_rng(n).normal(100, 30, (12, 18, 16))
-        slicer.util.addVolumeFromArray(values, matrix, f"Head {n} T1")
-    user.parameters.model = str(tiny_model)
-    user.panel.inputs.pick(anew=True)
-    return user
-
-
 def edit(node, name="Front"):
     """Erases a slice of a segment, as the Segment Editor does."""
     import slicer
@@ -68,6 +54,81 @@ def test_a_result_can_be_taken_back(quick):
     user.press("undoButton")
     assert node.GetScene() is None and user.parameters.output is None
     assert not slicer.util.getNodesByClass("vtkMRMLTableNode") and not user.ui.undoButton.enabled
+
+
+def test_work_after_a_result_is_taken_back_only_after_a_question(quick):
+    from SegMambaSlicerLib.placing import table_of
+    from slicer_stand_in import dialogs
+
+    user = quick
+    user.segment()
+    node = user.parameters.output
+    node.GetSegmentation().AddEmptySegment("mine", "Mine")
+    dialogs.answer("changes would be lost", "No")
+    user.press("undoButton")
+    assert node.GetScene() is not None and "Nothing was taken back" in user.status
+    # A second result in the same node is taken back and brought again by the same button.
+    user.segment()
+    user.press("undoButton")
+    assert names(node) == ["Front", "Back", "Mine"] and user.ui.undoButton.text == "Redo"
+    user.press("undoButton")
+    assert user.ui.undoButton.text == "Undo" and "Mine" in names(node)
+    edit(node)
+    dialogs.answer("changes would be lost", "Yes")
+    user.press("undoButton")
+    assert table_of(node).GetNumberOfRows() == 2 and not dialogs.unused_answers()
+
+
+def test_a_study_that_does_not_suit_is_left_out_of_a_folder(quick):
+    import slicer
+
+    from segmamba.errors import UserError
+
+    user = quick
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    ward = tree.CreateFolderItem(tree.GetSceneItemID(), "Ward")
+    volumes = [slicer.util.getNode(f"Head {n} T1") for n in range(2)]
+    for n, volume in enumerate(volumes):
+        study = tree.CreateFolderItem(ward, f"Study {n}")
+        tree.SetItemParent(tree.GetItemByDataNode(volume), study)
+    volumes[0].SetAndObserveTransformNodeID(sheared(slicer).GetID())
+    made = user.logic.segment_many(ward, model=user.parameters.model)
+    assert [node.GetName() for node in made] == ["Head 1 T1 segmentation"]
+    assert "Study 0: Head 0 T1 was left out: The axes of volume Head 0 T1" in user.log
+    volumes[1].SetAndObserveTransformNodeID(volumes[0].GetTransformNodeID())
+    with pytest.raises(UserError, match="The axes of volume Head 0 T1"):
+        user.logic.segment_many(ward, model=user.parameters.model)
+
+
+def sheared(slicer):
+    matrix = np.eye(4)
+    matrix[0, 1] = 0.5
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Sheared")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    return transform
+
+
+def test_who_segments_on_while_the_scene_closes_is_refused(quick):
+    import slicer
+
+    from segmamba.errors import UserError
+
+    user, refused = quick, []
+    volume = slicer.util.getNode("Head 0 T1")
+
+    def again(_run):
+        try:
+            user.logic.segment(volume, user.parameters.model, wait=False)
+        except UserError as error:
+            refused.append(str(error))
+
+    model = user.parameters.model
+    user.logic.segment(volume, model, wait=False, on_done=again)
+    user.logic.segmenting.shut_down()
+    user.logic.segment(volume, model, wait=False, on_done=again)
+    slicer.mrmlScene.Clear(0)
+    assert len(refused) == 2 and "while the scene is closed" in refused[0]
+    assert not user.busy and not user.logic.segmenting.warm
 
 
 def test_another_first_volume_gets_a_segmentation_of_its_own(quick):

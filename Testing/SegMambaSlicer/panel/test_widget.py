@@ -6,8 +6,8 @@ import pytest
 
 GREYABLE = (
     "segmentButton", "removeModelButton", "showModelFolderButton", "show3DButton", "openEditorButton", "undoButton",
-    "showTableButton", "mirroringCheckBox", "freeMemoryButton", "installPackagesButton", "installFromFolderButton",
-    "doctorButton",
+    "showTableButton", "queueButton", "mirroringCheckBox", "freeMemoryButton", "installPackagesButton",
+    "installFromFolderButton", "doctorButton",
 )  # fmt: skip
 
 
@@ -185,6 +185,58 @@ def test_a_region_that_cannot_be_used_is_the_buttons_reason(ready):
     roi.SetSize([20.0, 20.0, 20.0])
     ready.panel.refresh()
     assert ready.ui.segmentButton.enabled
+
+
+def test_a_new_region_begins_as_a_box_around_the_first_volume(ready):
+    import slicer
+
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Being placed elsewhere")
+    roi = ready.ui.roiSelector.addNode()
+    ready.wait(lambda: any(roi.GetSize()), seconds=5)
+    assert ready.parameters.roi is roi and ready.ui.segmentButton.enabled
+    bounds, volume = [0.0] * 6, [0.0] * 6
+    roi.GetRASBounds(bounds)
+    ready.parameters.input1.GetRASBounds(volume)
+    assert bounds == pytest.approx(volume, abs=0.1)
+    assert other.GetNumberOfControlPoints() == 0 and ready.ui.roiSelector.editEnabled
+
+
+def test_volumes_are_not_picked_in_a_batch_nor_while_another_module_is_shown(user, load_phantom):
+    import slicer
+
+    user.choose_model()
+    slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
+    load_phantom()
+    user.panel._on_scene_settled()
+    assert user.parameters.input1 is None
+    slicer.util.selectModule("Data")
+    slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
+    user.wait(lambda: not user.panel._later.isActive(), seconds=5)
+    assert user.parameters.input1 is None
+    slicer.util.selectModule("SegMambaSlicer")
+    assert user.parameters.input1.GetName() == "Phantom T1"
+
+
+def test_while_something_runs_the_chosen_volumes_can_be_queued(busy):
+    user = busy
+    assert not user.ui.queueButton.isHidden()
+    user.parameters.input2 = user.parameters.input1
+    assert not user.ui.queueButton.enabled and "chosen twice" in user.ui.queueButton.toolTip
+    user.parameters.input2 = None
+    user.panel.inputs.pick(anew=False)
+    user.press("queueButton")
+    first, second = user.logic.segmenting.runs
+    assert (first.state, second.state) == ("running", "queued") and user.ui.segmentButton.text == "Cancel"
+    user.press()
+    user.wait()
+    assert (first.state, second.state) == ("cancelled", "cancelled") and user.ui.queueButton.isHidden()
+
+
+def test_a_panel_whose_setup_failed_can_be_entered_and_left(user, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(user.module.widget, "panel", None)
+        user.module.widget.enter()
+        user.module.widget.exit()
 
 
 def test_devices_are_listed_by_the_names_of_the_cards(user):

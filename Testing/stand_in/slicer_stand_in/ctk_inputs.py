@@ -24,7 +24,7 @@ def _of_box(kind: type, name: str) -> tuple[QtCore.Property, Any]:
 class ctkDoubleSpinBox(QtWidgets.QWidget):
     """A spin box for doubles; a QWidget that holds one, not one itself, as in CTK."""
 
-    SLOTS = ("setValue(double)", "setDecimals(int)")
+    SLOTS = ("setValue(double)", "setDecimals(int)", "setReadOnly(bool)")
     SIGNALS = ("valueChanged(double)", "editingFinished()", "decimalsChanged(int)")
     valueChanged = Signal(float)
     editingFinished = Signal()
@@ -80,8 +80,7 @@ class ctkDoubleSlider(QtWidgets.QWidget):
     value = QtCore.Property(float, lambda self: getattr(self, "_value", 0.0), setValue)
 
     def setRange(self, minimum: float, maximum: float) -> None:
-        self.setMinimum(minimum)
-        self.setMaximum(maximum)
+        self.minimum, self.maximum = minimum, maximum
 
 
 class ctkSliderWidget(QtWidgets.QWidget):
@@ -148,6 +147,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
 class ctkRangeWidget(QtWidgets.QWidget):
     """Two numbers, the lower and the upper end of a range."""
 
+    SLOTS = ("setDecimals(int)", "setMinimumValue(double)", "setMaximumValue(double)")
     SIGNALS = (
         "valuesChanged(double,double)",
         "minimumValueChanged(double)",
@@ -173,8 +173,7 @@ class ctkRangeWidget(QtWidgets.QWidget):
     maximumValue, setMaximumValue = stored(float, "maximumValue", 99.0, _both)
 
     def setRange(self, minimum: float, maximum: float) -> None:
-        self.setMinimum(minimum)
-        self.setMaximum(maximum)
+        self.minimum, self.maximum = minimum, maximum
         self.rangeChanged.emit(minimum, maximum)
 
     def setValues(self, minimum: float, maximum: float) -> None:

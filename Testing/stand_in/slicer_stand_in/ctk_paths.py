@@ -104,6 +104,6 @@ class ctkDirectoryButton(QtWidgets.QWidget):
     def browse(self) -> str:
         path = QtWidgets.QFileDialog.getExistingDirectory(self, self.caption or "Select a folder")
         if path:
-            self.setDirectory(path)
+            self.directory = path
             self.directorySelected.emit(path)
         return self.directory

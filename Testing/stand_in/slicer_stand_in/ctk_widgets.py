@@ -8,7 +8,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from .ctk_inputs import ctkDoubleSlider, ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
 from .ctk_paths import ctkDirectoryButton, ctkPathLineEdit
-from .stored import stored
+from .stored import hide_plain_setters, stored
 
 Signal = QtCore.Signal
 
@@ -16,7 +16,6 @@ Signal = QtCore.Signal
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     """A section with a header: a click on the header hides or shows what is in it."""
 
-    SLOTS = ("setCollapsed(bool)",)
     SIGNALS = ("contentsCollapsed(bool)",)
     contentsCollapsed = Signal(bool)
     collapsedHeight, setCollapsedHeight = stored(int, "collapsedHeight", 10)
@@ -33,7 +32,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.setCheckable(True)
         self.setChecked(True)
         self.setContentsMargins(2, self._header() + 2, 2, 2)
-        self.toggled.connect(lambda on: self.setCollapsed(not on))
+        self.toggled.connect(lambda on: setattr(self, "collapsed", not on))
 
     def _header(self) -> int:
         return self.fontMetrics().height() + 8
@@ -132,6 +131,8 @@ class ctkSearchBox(QtWidgets.QLineEdit):
 class ctkComboBox(QtWidgets.QComboBox):
     """A combo box with a text for "nothing chosen"."""
 
+    SLOTS = ("setCurrentUserDataAsString(QString)",)
+
     def setDefaultText(self, text: str) -> None:
         self.setPlaceholderText(text)
 
@@ -223,6 +224,7 @@ class ctkExpandButton(QtWidgets.QToolButton):
 class ctkColorPickerButton(QtWidgets.QPushButton):
     """A button that shows a colour and asks for another one."""
 
+    SLOTS = ("setColor(QColor)", "setDisplayColorName(bool)")
     SIGNALS = ("colorChanged(QColor)",)
     colorChanged = Signal(QtGui.QColor)
     displayColorName, setDisplayColorName = stored(bool, "displayColorName", True)
@@ -250,6 +252,8 @@ class ctkFittedTextBrowser(QtWidgets.QTextBrowser):
 
 class ctkMessageBox(QtWidgets.QMessageBox):
     """A message box with "Don't show again"."""
+
+    SLOTS = ("setDontShowAgain(bool)",)
 
     dontShowAgain, setDontShowAgain = stored(bool, "dontShowAgain", False)
     dontShowAgainSettingsKey, setDontShowAgainSettingsKey = stored(str, "dontShowAgainSettingsKey", "")
@@ -282,3 +286,5 @@ CLASSES = [
     ctkSearchBox,
     ctkSliderWidget,
 ]
+
+hide_plain_setters(CLASSES)

@@ -72,6 +72,8 @@ def _execute_message_box(box: Any) -> int:
     # "Show Details..." and the like have the action role: they do not end the dialog.
     ending = [button for button in box.buttons() if box.buttonRole(button) != box.ButtonRole.ActionRole]
     custom = {button.text.replace("&", ""): button for button in ending if not box.standardButton(button)}
+    if len({box.buttonRole(button) for button in custom.values()}) < len(custom):
+        raise AssertionError(f"two buttons of the box {box.text!r} share a role: Qt 6 may tell the wrong one of them")
     plain = not custom and buttons in (QMessageBox.StandardButton.Ok, QMessageBox.StandardButton.NoButton)
     entry = Shown("message box", box.text, box.windowTitle.strip(), box.informativeText + box.detailedText)
     reply = ask(entry, "Ok" if plain else None)

@@ -9,7 +9,7 @@ from PySide6 import QtCore, QtWidgets
 from .ctk_inputs import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
 from .ctk_widgets import ctkMenuButton
 from .node_box import qMRMLNodeComboBox
-from .stored import stored
+from .stored import hide_plain_setters, stored
 
 Signal = QtCore.Signal
 
@@ -81,7 +81,10 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):
 class qMRMLTableView(_WithScene, QtWidgets.QTableView):
     """Shows a table node."""
 
-    SLOTS = ("setMRMLScene(vtkMRMLScene*)", "setMRMLTableNode(vtkMRMLNode*)", "setMRMLTableNode(vtkMRMLTableNode*)")
+    SLOTS = (
+        *("setMRMLScene(vtkMRMLScene*)", "setMRMLTableNode(vtkMRMLNode*)", "setMRMLTableNode(vtkMRMLTableNode*)"),
+        *("setTransposed(bool)", "setFirstRowLocked(bool)", "setFirstColumnLocked(bool)"),
+    )
     SIGNALS = ("mrmlSceneChanged(vtkMRMLScene*)",)
     mrmlSceneChanged = Signal(object)
     transposed, setTransposed = stored(bool, "transposed", False)
@@ -155,3 +158,5 @@ CLASSES = [
     qMRMLWidget,
     qSlicerWidget,
 ]
+
+hide_plain_setters(CLASSES)

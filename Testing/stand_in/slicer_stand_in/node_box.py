@@ -26,6 +26,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         "nodeActivated(vtkMRMLNode*)",
         "nodeAdded(vtkMRMLNode*)",
         "nodeAddedByUser(vtkMRMLNode*)",
+        "nodeAddedByUserAction(vtkMRMLNode*)",
         "nodeAboutToBeRemoved(vtkMRMLNode*)",
         "currentNodeRenamed(QString)",
     )
@@ -34,6 +35,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     nodeActivated = Signal(object)
     nodeAdded = Signal(object)
     nodeAddedByUser = Signal(object)
+    nodeAddedByUserAction = Signal(object)
     nodeAboutToBeRemoved = Signal(object)
     currentNodeRenamed = Signal(str)
 
@@ -90,6 +92,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
                 if self._fits(node):
                     self._refill()
                     self.nodeAdded.emit(node)
+                    # In spite of its name, whoever added it.
+                    self.nodeAddedByUser.emit(node)
 
             @vtk.calldata_type(vtk.VTK_OBJECT)
             def leaves(_scene: Any, _event: str, node: Any) -> None:
@@ -222,7 +226,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         return self._labels.get(node_type, "")
 
     def addNode(self, node_type: str | None = None) -> Any:
-        """The menu's "Create new ..."; what the user made is chosen and told by nodeAddedByUser."""
+        """The menu's "Create new ..."; what the user made is chosen and told by nodeAddedByUserAction."""
         kind = node_type or self.nodeTypes[0]
         node = self._scene.CreateNodeByClass(kind)
         node.UnRegister(None)
@@ -234,7 +238,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         node = self._scene.AddNode(node)
         if self.selectNodeUponCreation:
             self.setCurrentNode(node)
-        self.nodeAddedByUser.emit(node)
+        self.nodeAddedByUserAction.emit(node)
         return node
 
     def removeCurrentNode(self) -> None:

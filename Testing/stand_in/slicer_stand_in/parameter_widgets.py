@@ -79,10 +79,10 @@ def bind(widget: Any, hint: Any) -> Bound:
         write = lambda path: widget.setCurrentPath(str(path))  # noqa: E731
         return Bound(widget, lambda: kind(widget.currentPath), write, widget.currentPathChanged)
     if kind in PATHS and cls is ctk.ctkDirectoryButton:
-        write = lambda path: widget.setDirectory(str(path))  # noqa: E731
+        write = lambda path: setattr(widget, "directory", str(path))  # noqa: E731
         return Bound(widget, lambda: kind(widget.directory), write, widget.directoryChanged)
     if is_node_type(kind) and cls is slicer.qMRMLNodeComboBox:
-        widget.setNodeTypes([one.__name__ for one in node_classes(kind)])
+        widget.nodeTypes = [one.__name__ for one in node_classes(kind)]
         return Bound(widget, widget.currentNode, widget.setCurrentNode, widget.currentNodeChanged)
     raise RuntimeError(f"Unable to create GUI connector from datatype '{hint}' to widget type '{cls}'.")
 
@@ -90,7 +90,7 @@ def bind(widget: Any, hint: Any) -> Bound:
 def _set_limits(widget: Any, annotations: list[Any], must: bool, lowest: float, highest: float) -> None:
     step = first(annotations, SingleStep)
     if step is not None:
-        widget.setSingleStep(step.value)
+        widget.singleStep = step.value
     within = first(annotations, WithinRange)
     low, high = first(annotations, Minimum), first(annotations, Maximum)
     if must and within is None and (low is None or high is None):
@@ -100,8 +100,7 @@ def _set_limits(widget: Any, annotations: list[Any], must: bool, lowest: float, 
     else:
         lowest = low.minimum if low is not None else lowest
         highest = high.maximum if high is not None else highest
-    widget.setMinimum(lowest)
-    widget.setMaximum(highest)
+    widget.minimum, widget.maximum = lowest, highest
 
 
 def _combo(widget: Any, entries: list[tuple[str, Any]]) -> Bound:

@@ -109,6 +109,7 @@ def open_panel(application: Any) -> SimpleNamespace:
 
     module = modules.load(MODULE)
     application.startupCompleted.emit()
+    slicer.util.selectModule(module.name)
     widget = slicer.util.getModuleWidget(module.name)
     return SimpleNamespace(
         module=module,

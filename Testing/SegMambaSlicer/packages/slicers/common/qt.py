@@ -1,4 +1,4 @@
-"""The settings of the user, kept as long as the process runs."""
+"""The settings of the user, kept as long as the process runs, and a name of a constant."""
 
 
 class QSettings:
@@ -9,3 +9,7 @@ class QSettings:
 
     def setValue(self, key, value):
         self._values[key] = value
+
+
+class Qt:
+    ApplicationModal = "application modal"

@@ -4,7 +4,7 @@ import pkgutil
 
 __path__ = pkgutil.extend_path(__path__, __name__)  # slicer.packaging stands in another folder
 
-recorded = {"questions": [], "calls": [], "restarts": 0, "progress": []}
+recorded = {"questions": [], "calls": [], "restarts": 0, "progress": [], "dialogs": []}
 answer = True
 
 

@@ -20,8 +20,22 @@ def createProgressDialog(parent=None, value=0, maximum=100, labelText="", window
     slicer.recorded["progress"].append(labelText)
 
     class Dialog:
+        buttons, modality = ["Cancel"], None
+
+        def setWindowModality(self, modality):
+            self.modality = modality
+
+        def setCancelButton(self, button):
+            self.buttons = [button] if button else []
+
+        def show(self):
+            slicer.recorded["dialogs"].append([self.modality, self.buttons])
+
         def close(self):
             slicer.recorded["progress"].append("closed")
+
+        def deleteLater(self):
+            pass
 
     return Dialog()
 
