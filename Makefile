@@ -26,7 +26,7 @@ lint: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,slicer]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test,slicer,cluster]"
 	touch $@
 
 clean:

@@ -351,9 +351,14 @@ def test_another_grid_is_refused_with_both_files(tmp_path, geometry, message):
     assert "imagesTr" in str(caught.value) and "labelsTr" in str(caught.value)
 
 
-def test_each_channel_is_checked(tmp_path):
-    with pytest.raises(UserError, match="6x5x3"):
-        checked(tmp_path, [volume(), volume(size=(6, 5, 3))], volume(1, pixel=sitk.sitkUInt8))
+@pytest.mark.parametrize("geometry", [{"size": (6, 5, 3)}, {"Spacing": (1.0, 1.0, 1.2)}, {"Origin": (0.0, 3.0, 0.0)}])
+def test_other_channels_may_have_grids_of_their_own(tmp_path, geometry):
+    checked(tmp_path, [volume(), volume(**geometry)], volume(1, pixel=sitk.sitkUInt8))
+
+
+def test_a_channel_that_lies_elsewhere_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"imagesTr.*no place in common"):
+        checked(tmp_path, [volume(), volume(Origin=(0.0, 90.0, 0.0))], volume(1, pixel=sitk.sitkUInt8))
 
 
 @pytest.mark.parametrize("value", [3, 1.5, float("nan"), float("inf")])

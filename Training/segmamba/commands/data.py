@@ -2,13 +2,17 @@
 
 import argparse
 
+from segmamba.commands.data_check import add_check, run_check
+from segmamba.commands.data_split import add_split, run_split
 from segmamba.commands.output import add_json, add_progress, print_json, progress_shown, say
 
 
 def add_parser(commands) -> argparse.ArgumentParser:
     """Adds the sub-command with its own sub-commands."""
-    parser = commands.add_parser("data", help="data sets: phantom", allow_abbrev=False)
+    parser = commands.add_parser("data", help="data sets: check, split, phantom", allow_abbrev=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add_check(actions)
+    add_split(actions)
     phantom = actions.add_parser(
         "phantom",
         help="draw brain-tumour phantoms as a data set",
@@ -26,6 +30,10 @@ def add_parser(commands) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
+    return {"check": run_check, "phantom": _run_phantom, "split": run_split}[options.action](options)
+
+
+def _run_phantom(options: argparse.Namespace) -> int:
     from segmamba.data.phantom import write_dataset
     from segmamba.errors import UserError
 

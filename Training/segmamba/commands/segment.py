@@ -1,9 +1,10 @@
-"""``segmamba segment``: images in, a mask on their grid out."""
+"""``segmamba segment``: images in, a mask on their grid out; of one case, or of many."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from segmamba.commands.cohort import add_cohort, check_one_case
 from segmamba.commands.output import add_json, add_progress, print_json, print_table, progress_shown, say
 
 
@@ -11,11 +12,11 @@ def add_parser(commands) -> argparse.ArgumentParser:
     """Adds the sub-command."""
     parser = commands.add_parser(
         "segment",
-        help="segment one case",
-        description="Segment one case. Several images are its channels, in the model's order.",
+        help="segment one case, or many",
+        description="Segment one case: several images are its channels, in the model's order. Or many, with --cohort.",
         allow_abbrev=False,
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="NIfTI, NRRD, MHA, ... or a DICOM folder")
+    images = parser.add_argument("images", nargs="+", metavar="IMAGE", help="NIfTI, NRRD, MHA, ... or a DICOM folder")
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="mask: .nii, .nii.gz, .nrrd, .mha or .seg.nrrd"
     )
@@ -36,6 +37,7 @@ def add_parser(commands) -> argparse.ArgumentParser:
     parser.add_argument("--statistics", metavar="FILE.csv", help="write voxels and millilitres of each label")
     parser.add_argument("--preview", metavar="FILE.png", help="draw the mask over the image in three planes")
     parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all cores)")
+    add_cohort(parser, images)
     add_progress(parser)
     add_json(parser)
     return parser
@@ -43,6 +45,12 @@ def add_parser(commands) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
+    if options.cohort is not None:
+        from segmamba.commands.cohort import run_cohort
+
+        return run_cohort(options)
+    check_one_case(options)
+
     from segmamba.commands.outputs import check_outputs
     from segmamba.errors import UserError
 

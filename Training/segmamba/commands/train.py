@@ -15,10 +15,11 @@ def add_parser(commands) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "train",
         help="train a network on a data set",
-        description="Train a network on a data set (Medical Segmentation Decathlon or nnU-Net raw layout).",
+        description="Train a network on a data set: Medical Segmentation Decathlon, nnU-Net raw, BraTS 2021 or 2023, "
+        "images beside segmentations of 3D Slicer (.seg.nrrd), or a CSV or JSON file that lists images and labels.",
         allow_abbrev=False,
     )
-    parser.add_argument("dataset", metavar="DATASET", help="folder with dataset.json")
+    parser.add_argument("dataset", metavar="DATASET", help="its folder, or the file that lists it")
     parser.add_argument("--network", metavar="NAME", help=f"{', '.join(NAMES)} (default: the recipe's)")
     parser.add_argument("-o", "--output", required=True, metavar="RUN", help="the run's folder, new or empty")
     parser.add_argument("--recipe", metavar="FILE|NAME", help="JSON file with what differs from the defaults")
@@ -44,13 +45,16 @@ def add_parser(commands) -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Runs it."""
     from segmamba.data.datasets import read_dataset
-    from segmamba.data.splits import find_splits, make_folds, read_splits
+    from segmamba.data.splits import find_splits, listed_folds, make_folds, read_splits
     from segmamba.training.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.network, options.changes)
     dataset = read_dataset(options.dataset)
-    splits = find_splits(dataset.folder, options.splits)
-    if splits is None:
+    folds = listed_folds(dataset) if options.splits is None else None
+    splits = None if folds else find_splits(dataset.folder, options.splits)
+    if folds:
+        log.info("folds of %s", dataset.source)
+    elif splits is None:
         folds = make_folds(dataset)
     else:
         folds = read_splits(splits, dataset)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segmamba.atomic import replacing
 from segmamba.errors import UserError
 
 if TYPE_CHECKING:
@@ -104,11 +105,43 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def make_folds(dataset: "Dataset", k: int = 5, seed: int = 0) -> list[Fold]:
-    """Deal a data set's cases into ``k`` folds at random; see ``deal``.
+def listed_folds(dataset: "Dataset") -> list[Fold] | None:
+    """The folds that a list of files gives its cases; None where it gives none.
 
-    The log warns that subjects are unknown, and where a single case trains and validates.
+    A case without a fold trains in each.
+
+    Raises:
+        UserError: a fold between 0 and the highest has no case, or there is but one.
     """
+    numbers = {case.fold for case in dataset.cases} - {None}
+    if not numbers:
+        return None
+    missing = sorted(set(range(max(numbers) + 1)) - numbers)
+    if missing:
+        raise UserError(f"{dataset.source}: no case has the fold {missing[0]}; number the folds from 0 without a gap")
+    folds = [
+        Fold(
+            tuple(case.name for case in dataset.cases if case.fold != n),
+            tuple(case.name for case in dataset.cases if case.fold == n),
+        )
+        for n in range(max(numbers) + 1)
+    ]
+    if any(not fold.train for fold in folds):
+        raise UserError(f"{dataset.source}: every case has the fold 0, so none is left to train on; give two or more")
+    return folds
+
+
+def make_folds(dataset: "Dataset", k: int = 5, seed: int = 0) -> list[Fold]:
+    """Deal a data set's cases into ``k`` folds at random; see ``deal``, and ``deal_subjects`` where it states subjects.
+
+    Else the log warns that subjects are unknown, and where a single case trains and validates.
+    """
+    subjects = {case.name: case.name if case.subject is None else case.subject for case in dataset.cases}
+    if any(case.subject is not None for case in dataset.cases) and len(set(subjects.values())) > 1:
+        from segmamba.data.dealing import deal_subjects  # which stands on this file
+
+        logger.info("%s has no file of folds: subjects are dealt at random with seed %d", dataset.folder, seed)
+        return deal_subjects(subjects, {}, min(k, len(set(subjects.values()))), seed)
     logger.warning(
         "%s has no file of folds (%s): cases are dealt at random with seed %d, and two cases of one subject may stand "
         "on both sides of a fold", dataset.folder, ", ".join(SPLIT_FILES), seed,
@@ -141,6 +174,20 @@ def deal(names: Iterable[str], k: int = 5, seed: int = 0) -> list[Fold]:
     random.Random(seed).shuffle(shuffled)
     hands = [set(shuffled[n::k]) for n in range(min(k, len(names)))]
     return [Fold(tuple(n for n in names if n not in h), tuple(n for n in names if n in h)) for h in hands]
+
+
+def write_splits(folds: Iterable[Fold], path: str | Path) -> None:
+    """Write a file of folds, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    content = [{"train": list(fold.train), "val": list(fold.val)} for fold in folds]
+    try:
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"file of folds {path} cannot be written ({error.strerror}); name another place") from error
 
 
 def split_hash(fold: Fold) -> str:

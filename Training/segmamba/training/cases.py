@@ -5,7 +5,7 @@ import logging
 import SimpleITK as sitk
 
 from segmamba import images
-from segmamba.data.datasets import Case, Dataset, check_case, read_case_images, read_case_label
+from segmamba.data.datasets import Case, Dataset, check_case, on_image_grid, read_case_images, read_case_label
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ def read_case(case: Case, dataset: Dataset, warnings: list[str] | None = None) -
         UserError: A file cannot be read, or image and label do not fit each other or the data set.
     """
     channels = read_case_images(case, warnings)
-    label = read_case_label(case, warnings)
+    label = on_image_grid(read_case_label(case, warnings), channels[0], case)
     check_case(channels, label, dataset, case)
     return channels, label
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from segmamba import images
 from segmamba.bundle import Channel, Label, Metadata, Normalisation
-from segmamba.data.datasets import Dataset
+from segmamba.data.datasets import GEOMETRY_TOLERANCE, Dataset
 from segmamba.errors import UserError
+from segmamba.grid import Grid
 from segmamba.training.cases import read_case
 from segmamba.training.recipe import DataChoice, NormalisationChoice, Recipe
 
@@ -45,6 +46,8 @@ def survey(dataset: Dataset, names: list[str], orientation: str) -> Survey:
         zeros.append([float(np.mean(images.array(channel) == 0)) for channel in channels])
         for channel, found in zip(channels, foreground, strict=True):
             if marked.any():
+                if not Grid.of(channel).same_as(Grid.of(label), GEOMETRY_TOLERANCE):
+                    channel = images.resample(channel, Grid.of(label))
                 values = images.array(channel)[marked]
                 found.append(values[:: max(1, len(values) // _FOREGROUND_SAMPLES)].astype(np.float64))
     spacing = np.median(spacings, axis=0)

@@ -208,6 +208,15 @@ def check_same(folder: Path, run: dict, asked: Recipe, fold: Fold, dataset: Data
         raise UserError(
             f"{folder}: --resume goes on with the run's own fold, but the cases now differ; start a new run"
         )
+    began, now = (
+        [(label.name, label.value, tuple(label.members)) for label in labels]
+        for labels in (run["metadata"].labels, dataset.labels)
+    )
+    if began != now:
+        raise UserError(
+            f"{folder}: --resume goes on with the labels that the run began with, but those of {dataset.source} now "
+            "differ; put them back or start a new run"
+        )
     changed = [name for name in (*fold.train, *fold.val) if case_hash(dataset.case(name)) != run["hashes"].get(name)]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
