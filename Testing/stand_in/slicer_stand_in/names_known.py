@@ -48,6 +48,8 @@ ELSEWHERE = {
         "isCached",
         "dataType",
     ),
+    # unittest.TestCase
+    "skipTest",
     # the extension PyTorch
     *("PyTorchUtilsLogic", "torchInstalled", "installTorch", "uninstallTorch", "torchVersion"),
     # slicer.dicomDatabase (ctkDICOMDatabase)
